@@ -1,0 +1,174 @@
+// One call, from arguments to outcome: checks what the caller gave, sends it, and sends it again only where that
+// cannot do harm. The credentials and the knowledge of what must never be sent twice live here.
+
+import { err, type Result } from "../result.ts";
+import { read } from "./answer.ts";
+import type { Endpoint } from "./endpoints.ts";
+import { masked, type Failure, type Finding } from "./failure.ts";
+import { invalidField, type Fields, type Kind } from "./kinds.ts";
+import { disconnection, fetchPost, type Post } from "./transport.ts";
+
+/** What every call is given last: whose credentials, which Plaid, how patient to be. Nothing is read from the environment. */
+export interface Config {
+  readonly clientId: string;
+  readonly secret: string;
+  /** Which of Plaid's hosts; "sandbox" unless told. */
+  readonly env?: "sandbox" | "production" | undefined;
+  /** In place of Plaid's host: an emulator, a proxy. An http(s) URL without credentials, query or fragment. */
+  readonly baseUrl?: string | undefined;
+  /** The transport; the platform's fetch unless told. */
+  readonly post?: Post | undefined;
+  /** The deadline of the whole call, retries and pauses included, in milliseconds. 30 000 unless told. */
+  readonly timeoutMs?: number | undefined;
+  /** How many times a request may be made again, where that cannot do harm. 2 unless told. */
+  readonly retries?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** A clock in milliseconds, of which only differences are used. */
+  readonly now?: (() => number) | undefined;
+  /** From 0 to 1, for the jitter of pauses. */
+  readonly random?: (() => number) | undefined;
+  /** Waits between attempts. */
+  readonly sleep?: ((ms: number) => Promise<unknown>) | undefined;
+  /** Told of each attempt as it ends. What it throws is dropped: a bug in a log line must not lose a token. */
+  readonly onAttempt?: ((attempt: Attempt) => void) | undefined;
+}
+
+/** One attempt of a call, over. It holds no secret. */
+export interface Attempt {
+  readonly path: string;
+  /** 1 for the first. */
+  readonly attempt: number;
+  readonly durationMs: number;
+  /** Null when the attempt brought the answer. */
+  readonly failure: Failure | null;
+  /** Milliseconds until the next attempt; null when this was the last. */
+  readonly retryInMs: number | null;
+}
+
+/**
+ * Calls any endpoint of Plaid's that sett has no function for, with the same safety. The request goes out as it is
+ * and the answer comes back unread. It is sent again only where it surely was not carried out.
+ */
+export const call = (path: string, request: object, config: Config): Promise<Result<unknown, Failure>> =>
+  callEndpoint({ path: path as `/${string}`, effect: "once", request: {}, answer: {} }, request, config);
+
+/** Calls an endpoint of the table. Rejects with a TypeError where the caller's own arguments cannot be right. */
+export async function callEndpoint<Request extends object, Answered>(
+  endpoint: Endpoint<Request, Answered>,
+  request: Request,
+  config: Config,
+): Promise<Result<Answered, Failure>> {
+  const { path, effect } = endpoint;
+  const mistake = invalidField(configFields, config, "config.") ?? invalidField(endpoint.request, request);
+  if (mistake) throw new TypeError(`${path}: ${mistake}`);
+
+  const { clientId, secret, env = "sandbox", timeoutMs = 30_000, retries = 2, post = fetchPost } = config;
+  const { now = Date.now, random = Math.random, sleep = pause, signal: caller, onAttempt } = config;
+  const url = (config.baseUrl ?? `https://${env}.plaid.com`).replace(/\/*$/, path);
+  const headers = {
+    "Content-Type": "application/json",
+    "PLAID-CLIENT-ID": clientId,
+    "PLAID-SECRET": secret,
+    "Plaid-Version": "2020-09-14",
+  };
+  const secrets = [secret, clientId];
+  const body = serialise(request, secrets);
+
+  // A call ends with its deadline or its caller's signal, even if the transport ignores both.
+  const stopper = new AbortController();
+  const { signal } = stopper;
+  const end = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const stop = (why: "timeout" | "aborted") => stopper.abort(why);
+  const onAbort = () => stop("aborted");
+  const timer = setTimeout(stop, timeoutMs, "timeout");
+  const deadline = now() + timeoutMs;
+  caller?.addEventListener("abort", onAbort);
+  if (caller?.aborted) onAbort();
+
+  const attempt = async (removing: boolean): Promise<Result<Answered, Finding>> => {
+    const kind = signal.aborted ? "unsent" : "unanswered";
+    try {
+      const answer = signal.aborted ? undefined : await Promise.race([post(url, body, headers, signal), end]);
+      if (answer) return read(answer, endpoint, secrets, removing);
+    } catch (thrown) {
+      if (!signal.aborted) return err(masked(disconnection(thrown), secrets));
+    }
+    return err({ kind, why: signal.reason, code: null, detail: null });
+  };
+
+  try {
+    for (let attempts = 1, lost = 0; ; attempts++) {
+      const sent = now();
+      const seen = await attempt(effect === "remove" && lost > 0);
+      const failure = seen.ok
+        ? null
+        : { ...seen.error, path, attempts, lost: (lost += mayHaveHappened(seen.error)) };
+
+      const delayMs = random() * 500 * 2 ** attempts;
+      const again =
+        failure &&
+        attempts <= retries &&
+        isPassing(failure) &&
+        !(lost && effect === "once") &&
+        !signal.aborted &&
+        now() + delayMs < deadline;
+      try {
+        onAttempt?.({
+          path,
+          attempt: attempts,
+          durationMs: now() - sent,
+          failure,
+          retryInMs: again ? delayMs : null,
+        });
+      } catch {
+        // See Config.onAttempt.
+      }
+      if (again) await Promise.race([sleep(delayMs), end]);
+      if (!again || signal.aborted) return failure ? err(failure) : (seen as { ok: true; value: Answered });
+    }
+  } finally {
+    clearTimeout(timer);
+    caller?.removeEventListener("abort", onAbort);
+  }
+}
+
+/** 1 where Plaid may have carried out the request that ended so. */
+const mayHaveHappened = (finding: Finding) =>
+  +(finding.kind === "refused"
+    ? finding.status > 499 && finding.error.error_code !== "PLANNED_MAINTENANCE"
+    : finding.kind !== "unsent");
+
+/** Whether the same request may fare better in a moment. A spent quota is a 429 too, and does not come back. */
+const isPassing = (finding: Finding) =>
+  finding.kind !== "refused" ||
+  finding.status > 499 ||
+  (finding.status === 429 && !/CREDITS|TRIAL|ADDITION/.test(finding.error.error_code));
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The request as JSON. What it holds of secrets is added to `secrets`, for masking. */
+const serialise = (request: object, secrets: string[]) =>
+  JSON.stringify(request, (key, value) => {
+    if (/token|secret|password/i.test(key)) secrets.push(...[value].flat().map(String));
+    return value;
+  });
+
+/** What the headers can carry. */
+const credential: Kind = {
+  expected: "visible ASCII characters",
+  accepts: (value) => typeof value === "string" && /^[!-~]+$/.test(value),
+};
+
+const configFields: Fields = {
+  clientId: credential,
+  secret: credential,
+  "env?": {
+    expected: "sandbox or production",
+    accepts: (value) => /^(sandbox|production)$/.test(`${value}`),
+  },
+  "baseUrl?": {
+    expected: "an http(s) URL without credentials or query",
+    accepts: (value) => /^https?:\/\/[^\s@?#]+$/.test(`${value}`),
+  },
+  "timeoutMs?": { expected: "a number of milliseconds above 0", accepts: (value) => (value as number) > 0 },
+};

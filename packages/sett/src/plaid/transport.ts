@@ -1,0 +1,51 @@
+// How a request reaches Plaid: one function, so that a test, a pool or a proxy can take its place. The default is
+// the platform's own fetch.
+
+/** What came back. `headers.get` is given lower-case names; a `Headers` or a `Map` fits. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null | undefined };
+  readonly body: string;
+}
+
+/**
+ * Sends one POST and gives back whatever answer comes, of any status. It rejects when there is none, and then must
+ * not retry by itself: sett alone knows which requests may be sent twice. It must not follow redirects, because the
+ * headers carry the credentials.
+ */
+export type Post = (
+  url: string,
+  body: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+) => Promise<Answer>;
+
+/** The default transport. */
+export const fetchPost: Post = async (url, body, headers, signal) => {
+  const answer = await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
+  return { status: answer.status, headers: answer.headers, body: await answer.text() };
+};
+
+/** Signs, in a code or a system call, that no connection came to be: nothing was sent. */
+const neverConnected = /REFUSED|NOTFOUND|EAI_|CONNECT_TIMEOUT|OpenSocket|CERT|SIGNED|UNABLE_TO| connect$/i;
+
+interface Thrown {
+  readonly cause?: Thrown;
+  /** Of an AggregateError: one for each address that was tried. */
+  readonly errors?: readonly Thrown[];
+  readonly code?: string;
+  readonly syscall?: string;
+  readonly message?: string;
+}
+
+/** What an exception of a transport tells: whether the request may have been sent, and the words to log. */
+export function disconnection(thrown: unknown) {
+  const { cause = thrown } = Object(thrown) as { cause?: unknown };
+  const {
+    code = null,
+    syscall,
+    message = null,
+  } = ((cause as Thrown)?.errors?.[0] ?? Object(cause)) as Thrown;
+  const kind = neverConnected.test(`${code} ${syscall}`) ? "unsent" : "unanswered";
+  return { kind, why: "disconnected", code, detail: message } as const;
+}

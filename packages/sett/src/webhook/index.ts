@@ -1,0 +1,3 @@
+// Webhooks of Plaid: verified, typed, received.
+
+export { signWebhook, type SigningKey } from "./sign.ts";

@@ -1,0 +1,37 @@
+// Signing a webhook as Plaid does: for the sandbox, and for the tests of whoever receives webhooks.
+
+import { CompactSign } from "jose";
+
+/** A private key of ES256 (P-256) and the id under which its public half is published. */
+export interface SigningKey {
+  readonly kid: string;
+  readonly privateKey: CryptoKey;
+}
+
+/**
+ * The value of the `Plaid-Verification` header for a body: a JWT over the SHA-256 of exactly these bytes.
+ * `iatSeconds` is the time of signing in Unix seconds.
+ * @see https://plaid.com/docs/api/webhooks/webhook-verification/
+ */
+export async function signWebhook(
+  body: string | Uint8Array,
+  key: SigningKey,
+  iatSeconds: number,
+): Promise<string> {
+  const payload = { iat: iatSeconds, request_body_sha256: await sha256Hex(toBytes(body)) };
+  return new CompactSign(toBytes(JSON.stringify(payload)))
+    .setProtectedHeader({ alg: "ES256", kid: key.kid, typ: "JWT" })
+    .sign(key.privateKey);
+}
+
+/** UTF-8, where it is not bytes already. */
+export const toBytes = (body: string | Uint8Array): Uint8Array<ArrayBuffer> =>
+  (typeof body === "string" ? new TextEncoder().encode(body) : body) as Uint8Array<ArrayBuffer>;
+
+/** Lower-case hex, as Plaid writes it. */
+export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  let hex = "";
+  for (const byte of digest) hex += byte.toString(16).padStart(2, "0");
+  return hex;
+}
