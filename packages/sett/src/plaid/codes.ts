@@ -1,11 +1,11 @@
-// Every error code Plaid documents around an Item, and what a program should do first when it meets one. Plaid adds
-// codes and splits old ones, and counts that as compatible: the list is never complete, and a code that is not in it
-// is no mistake. The HTTP status and the `error_type` beside a code change too; the code is the key. Where a code
-// leaves a choice, its row names the remedy that cannot lose anything.
+// Every error code Plaid documents around an Item, and what a program should do first when it meets one.
+// Plaid adds codes and splits old ones, and counts that as compatible: the list is never complete, and a code
+// that is not in it is no mistake. The HTTP status and the `error_type` beside a code change too; the code is
+// the key. Where a code leaves a choice, its row names the remedy that cannot lose anything.
 
 /**
- * A string enum of an answer: an editor completes the known values, and any other string is as welcome, because
- * Plaid counts a new value as a compatible change.
+ * A string enum of an answer: an editor completes the known values, and any other string is as welcome,
+ * because Plaid counts a new value as a compatible change.
  * @see https://plaid.com/docs/api/versioning/
  */
 export type Open<Known extends string> = Known | (string & {});
@@ -18,7 +18,7 @@ export type Open<Known extends string> = Known | (string & {});
  * - `update-mode`: send the user through Link in update mode; the Item keeps its id and its access token.
  * - `relink`: a new Link session for a new Item; an old Item, if any, is removed once the new one is held.
  * - `fix-request`: the call as sent cannot succeed; change the call or the code that makes it.
- * - `fix-credentials`: the keys are wrong, or Plaid has not enabled this for them; the Dashboard has the remedy.
+ * - `fix-credentials`: the keys are wrong, or Plaid has not enabled this for them; go to the Dashboard.
  * - `gone`: the Item no longer exists; its token may be thrown away.
  * - `investigate`: no program can know; show it to a person, together with the `request_id`.
  */
@@ -69,9 +69,9 @@ export const errorCodes = {
   PRODUCT_NOT_ENABLED: { action: "fix-request" }, // only an Item created with the product has it
   PRODUCTS_NOT_SUPPORTED: { action: "fix-request" },
 
-  // INVALID_INPUT
-  // A token that matches nothing may be mistyped, rotated out, of the other environment or of a removed Item. It
-  // never proves that the Item is gone: with the wrong `env` a whole fleet would look like that.
+  // INVALID_INPUT A token that matches nothing may be mistyped, rotated out, of the other environment or of a
+  // removed Item. It never proves that the Item is gone: with the wrong `env` a whole fleet would look like
+  // that.
   INVALID_ACCESS_TOKEN: { action: "fix-request" },
   INVALID_PUBLIC_TOKEN: { action: "relink" }, // they live 30 minutes, and exchanging one again is undefined
   INVALID_LINK_TOKEN: { action: "relink" },
@@ -166,7 +166,8 @@ export const errorCodes = {
   USER_NOT_FOUND: { action: "fix-request" }, // speaks of a `user_id`; says nothing of any one Item
   INVALID_USER_IDENTITY_DATA: { action: "fix-request" },
 
-  // Of loops over pages, which have to start over: the first from the cursor it began with, the second with none.
+  // Of loops over pages, which have to start over: the first from the cursor it began with, the second with
+  // none.
   TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION: { action: "fix-request" },
   WEBHOOK_EVENTS_CURSOR_EXPIRED: { action: "fix-request" },
 } as const satisfies Record<string, Advice>;

@@ -20,9 +20,23 @@ export type Post = (
   signal: AbortSignal,
 ) => Promise<Answer>;
 
-/** The default transport. */
-export const fetchPost: Post = async (url, body, headers, signal) => {
-  const answer = await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
+/**
+ * The default transport. Deno's fetch sends a POST again by itself when a kept-alive connection breaks before the
+ * answer, unless the body is a stream; a second exchange or rotation that nobody asked for must not be. Browsers do
+ * the same and cannot be kept from it (Plaid does not serve them).
+ */
+export const fetchPost: Post = async (url, text, headers, signal) => {
+  const once = "Deno" in globalThis;
+  const body = once ? new Blob([text]).stream() : text;
+  const init = {
+    method: "POST",
+    headers,
+    body,
+    signal,
+    redirect: "manual",
+    ...(once && { duplex: "half" }),
+  } as const;
+  const answer = await fetch(url, init);
   return { status: answer.status, headers: answer.headers, body: await answer.text() };
 };
 

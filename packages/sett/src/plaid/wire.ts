@@ -1,10 +1,11 @@
-// What travels between a program and Plaid, API version 2020-09-14, for the endpoints sett has a row for. Types
-// only. Names are the official client's; fields keep the wire's spelling. `?` says that a key may be missing,
-// `| null` that it may be null, and the two are never mixed up. Requests leave out `client_id` and `secret`, which
-// go in headers. Enums of requests are closed, because Plaid refuses what it does not know; enums of answers are
-// open, because Plaid may add to them any day. Answers also carry fields that are not listed here: they reach you
-// untouched, but no index signature says so, since it would cost every field its completion and every misspelt
-// one its error. Nothing here promises the length or shape of an id or a token: Plaid changes both at will.
+// What travels between a program and Plaid, API version 2020-09-14, for the endpoints sett has a row for.
+// Types only, named as in the official client; fields keep the wire's spelling. A question mark says that a
+// key may be missing, `| null` that it may be null, and neither stands in for the other. `client_id` and
+// `secret` are left out of requests: they go in headers. Enums of requests are closed, because Plaid refuses
+// what it does not know; enums of answers are open, because Plaid may add to them any day. Fields that are
+// not listed reach you untouched; no index signature says so, as it would cost every field its completion and
+// every misspelt one its error. Nothing promises the length or the shape of an id or a token: Plaid may
+// change both at any time.
 
 import type { ErrorCode, Open } from "./codes.ts";
 
@@ -12,19 +13,19 @@ export type { ErrorCode, KnownErrorCode, Open } from "./codes.ts";
 
 // ----------------------------------------------------------------------------------------- words of the wire
 
-/** RFC 3339 in UTC, such as `2025-05-19T17:24:01.86Z`: the fraction has as many digits as it needs, or is left out. */
+/** RFC 3339 in UTC, such as `2025-05-19T17:24:01.86Z`; the fraction may have any length, or be missing. */
 export type DateTime = string;
 
 /** A calendar date without a zone, `YYYY-MM-DD`. */
 export type CalendarDate = string;
 
-/** Opens one Item. Never expires: it ends by rotation or with the Item. `access-<environment>-<uuid>` today. */
+/** Opens one Item, until rotated or the Item is removed. `access-<environment>-<uuid>` today. */
 export type AccessToken = string;
 
 /** Link's result, good for one exchange within 30 minutes. `public-<environment>-<uuid>` today. */
 export type PublicToken = string;
 
-/** Opens Link, once outside Sandbox, within 4 hours; within 30 minutes in update mode. */
+/** Opens Link: once, or in Sandbox again and again, within 4 hours; for update mode within 30 minutes. */
 export type LinkToken = string;
 
 /** What every answer carries, refusals included. Log it: it is what Plaid's support asks for. */
@@ -72,7 +73,7 @@ export type PlaidErrorType =
   | "TRANSFER_REFUND_ERROR" | "USER_ERROR";
 
 /**
- * Plaid's refusal: the body of every answer but 200, the state of an Item that needs help, a part of many webhooks.
+ * Plaid's refusal: the body of every answer but 200, the state of an unhealthy Item, part of many webhooks.
  * @see https://plaid.com/docs/errors/#error-schema
  */
 export interface PlaidError {
@@ -100,7 +101,7 @@ export interface PlaidError {
 
 // ----------------------------------------------------------------------------------------------------- Items
 
-/** How the account and routing numbers were come by. */
+/** How the account and routing numbers were obtained. */
 export type ItemAuthMethod =
   | "AUTOMATED_MICRODEPOSITS"
   | "DATABASE_INSIGHTS"
@@ -126,7 +127,7 @@ export interface Item {
   webhook: string | null;
   /** Missing or null without Auth numbers; both occur. */
   auth_method?: Open<ItemAuthMethod> | null;
-  /** null for a healthy Item. Only /item/get shows it; the other endpoints refuse with the same error instead. */
+  /** null for a healthy Item. Only /item/get shows it: the other endpoints refuse with that error instead. */
   error: PlaidError | null;
   /** Could be added without asking the user again; disjoint from `billed_products`. */
   available_products: Open<Products>[];
@@ -197,7 +198,7 @@ export interface ItemGetRequest {
   access_token: AccessToken;
 }
 
-/** `status` stands beside `item`, not in it. An unhealthy Item answers too, with `item.error` set. */
+/** `status` stands beside `item`, not in it. For an unhealthy Item this comes too, with `item.error` set. */
 export interface ItemGetResponse extends Answer {
   item: ItemWithConsentFields;
   status?: ItemStatus | null;
@@ -361,8 +362,8 @@ export type ConsumerReportPermissiblePurpose =
 export type Unmodelled = object;
 
 /**
- * A new Item takes `products` and one of `user` and `user_id`; update mode takes `access_token` and no `products`.
- * No product may stand in two of the four lists, and `balance` in none.
+ * A new Item takes `products` and one of `user` and `user_id`; update mode takes `access_token` and no
+ * `products`. No product may stand in two of the four lists, and `balance` in none.
  * @see https://plaid.com/docs/api/link/#linktokencreate
  */
 export interface LinkTokenCreateRequest {
@@ -386,7 +387,7 @@ export interface LinkTokenCreateRequest {
   access_tokens?: AccessToken[];
   link_customization_name?: string;
   appearance_mode?: "DARK" | "LIGHT" | "SYSTEM" | null;
-  /** On the list in the Dashboard, without a query; https, but in Sandbox. */
+  /** On the list in the Dashboard, without a query; https, except in Sandbox. */
   redirect_uri?: string;
   android_package_name?: string;
   institution_id?: string;
@@ -855,7 +856,7 @@ export interface AccountsGetRequest {
   options?: { account_ids?: string[] };
 }
 
-/** From Plaid's cache: no bank is asked, unlike by /accounts/balance/get. */
+/** From Plaid's cache; /accounts/balance/get would ask the bank. */
 export interface AccountsGetResponse extends Answer {
   accounts: AccountBase[];
   item: Item;

@@ -1,0 +1,126 @@
+// What Node alone can do: requests over pooled connections, and a webhook receiver behind node:http, Express or
+// Fastify. Nothing here is imported by the rest of sett.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { ReadableStream } from "node:stream/web";
+import type { Post } from "./plaid/transport.ts";
+import type { Receiver } from "./webhook/receiver.ts";
+
+/** A transport over connections of its own; close it when the program ends. */
+export type PooledPost = Post & { close(): Promise<void> };
+
+/**
+ * A transport for servers: kept-alive connections to each host, at a fraction of the CPU time of fetch. It needs
+ * the package `undici` (an optional peer dependency: `npm install undici`), and throws a TypeError without it.
+ */
+export function pooledPost({ connections = 64 }: { readonly connections?: number } = {}): PooledPost {
+  try {
+    import.meta.resolve("undici");
+  } catch {
+    throw new TypeError("pooledPost needs the package undici: npm install undici");
+  }
+  const loading = import("undici");
+  const pools = new Map<string, import("undici").Pool>();
+
+  const post: Post = async (url, body, headers, signal) => {
+    const { Pool } = await loading;
+    const { origin, pathname } = new URL(url);
+    let pool = pools.get(origin);
+    if (!pool) pools.set(origin, (pool = new Pool(origin, { connections })));
+    const answer = await pool.request({ method: "POST", path: pathname, headers, body, signal });
+    return {
+      status: answer.statusCode,
+      headers: { get: (name) => answer.headers[name]?.toString() },
+      body: await answer.body.text(),
+    };
+  };
+  const close = async () => {
+    await Promise.all([...pools.values()].map((pool) => pool.close()));
+    pools.clear();
+  };
+  return Object.assign(post, { close });
+}
+
+/** A request of node:http, or of a framework that may have read its body already. */
+type Incoming = IncomingMessage & { readonly body?: unknown; readonly rawBody?: unknown };
+
+const isRaw = (body: unknown): body is string | Uint8Array<ArrayBuffer> =>
+  typeof body === "string" || body instanceof Uint8Array;
+
+/**
+ * A receiver as a listener of node:http and a handler of Express. It must see the bytes as they came: put it before
+ * `express.json()`. Behind a parser that has read them already it answers 500 and says so.
+ *
+ * ```ts
+ * app.post("/plaid", nodeListener(receive(handler, { keys })));
+ * ```
+ */
+export const nodeListener =
+  (receiver: Receiver) =>
+  async (incoming: Incoming, outgoing: ServerResponse): Promise<void> => {
+    const { rawBody, body } = incoming;
+    const unread = body === undefined && !incoming.readableEnded;
+    // A receiver that stops reading must still be able to answer, so the stream is not destroyed with its reader.
+    const bytes =
+      [rawBody, body].find(isRaw) ??
+      (unread && ReadableStream.from(incoming.iterator({ destroyOnReturn: false })));
+    if (bytes === false) return send(outgoing, notRaw());
+    await send(outgoing, await receiver(toRequest(incoming, bytes as BodyInit)));
+  };
+
+/** As much of Fastify as the plugin touches, so that sett does not depend on it. */
+interface Fastify {
+  removeAllContentTypeParsers(): void;
+  addContentTypeParser(
+    type: "*",
+    options: { parseAs: "buffer" },
+    parser: (request: unknown, body: Uint8Array, done: (error: null, body: Uint8Array) => void) => void,
+  ): void;
+  post(
+    url: string,
+    handler: (
+      request: { raw: IncomingMessage; body: unknown },
+      reply: { hijack(): void; raw: ServerResponse },
+    ) => Promise<void>,
+  ): void;
+}
+
+/**
+ * A receiver as a plugin of Fastify. The bytes are kept for this route alone; the parsers of the rest stay.
+ *
+ * ```ts
+ * await app.register(fastifyReceiver(receive(handler, { keys })), { url: "/plaid" });
+ * ```
+ */
+export const fastifyReceiver =
+  (receiver: Receiver) =>
+  async (app: Fastify, { url = "/" }: { readonly url?: string }): Promise<void> => {
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+    app.post(url, async (request, reply) => {
+      reply.hijack();
+      const bytes = isRaw(request.body) ? request.body : "";
+      await send(reply.raw, await receiver(toRequest(request.raw, bytes)));
+    });
+  };
+
+const notRaw = () =>
+  new Response("not-raw: a body parser was here first; webhooks are verified over the bytes as they came\n", {
+    status: 500,
+  });
+
+function toRequest(incoming: IncomingMessage, body: BodyInit): Request {
+  const headers = Object.entries(incoming.headersDistinct).flatMap(([name, values]) =>
+    (values ?? []).map((value): [string, string] => [name, value]),
+  );
+  const method = incoming.method ?? "POST";
+  const hasBody = method !== "GET" && method !== "HEAD";
+  const init = { method, headers, ...(hasBody && { body, duplex: "half" as const }) };
+  return new Request("http://localhost/", init);
+}
+
+async function send(outgoing: ServerResponse, answer: Response): Promise<void> {
+  outgoing.statusCode = answer.status;
+  for (const [name, value] of answer.headers) outgoing.setHeader(name, value);
+  outgoing.end(await answer.text());
+}
