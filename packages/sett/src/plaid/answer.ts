@@ -21,8 +21,15 @@ export function read<Request, Answered>(
   const unreadable = (why: Unreadable["why"], detail: string | null = null) => {
     const contentType = headers.get("content-type") ?? null;
     // Only what is no success surely carries no token.
-    const excerpt = status > 299 ? masked(body, secrets).slice(0, 200) : null;
-    return err({ kind: "unreadable" as const, status, why, detail, contentType, excerpt });
+    const seen = masked({ contentType, excerpt: status > 299 ? body : null }, secrets);
+    return err({
+      kind: "unreadable" as const,
+      status,
+      why,
+      detail,
+      ...seen,
+      excerpt: seen.excerpt?.slice(0, 200) ?? null,
+    });
   };
 
   let parsed;

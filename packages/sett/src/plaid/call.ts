@@ -5,7 +5,7 @@ import { err, type Result } from "../result.ts";
 import { read } from "./answer.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { masked, type Failure, type Finding } from "./failure.ts";
-import { invalidField, type Fields, type Kind } from "./kinds.ts";
+import { invalidField, object, type Fields, type Kind } from "./kinds.ts";
 import { disconnection, fetchPost, type Post } from "./transport.ts";
 
 /** What every call is given last: whose credentials, which Plaid, how patient to be. Nothing is read from the environment. */
@@ -49,8 +49,15 @@ export interface Attempt {
  * Calls any endpoint of Plaid's that sett has no function for, with the same safety. The request goes out as it is
  * and the answer comes back unread. It is sent again only where it surely was not carried out.
  */
-export const call = (path: string, request: object, config: Config): Promise<Result<unknown, Failure>> =>
-  callEndpoint({ path: path as `/${string}`, effect: "once", request: {}, answer: {} }, request, config);
+export async function call(path: string, request: object, config: Config): Promise<Result<unknown, Failure>> {
+  if (!/^(\/[\w-]+)+$/.test(path)) throw new TypeError("the path must be an endpoint's, such as /item/get");
+  if (!object.accepts(request)) throw new TypeError(`${path}: the request must be an object`);
+  return callEndpoint(
+    { path: path as `/${string}`, effect: "once", request: {}, answer: {} },
+    request,
+    config,
+  );
+}
 
 /** Calls an endpoint of the table. Rejects with a TypeError where the caller's own arguments cannot be right. */
 export async function callEndpoint<Request extends object, Answered>(
@@ -59,7 +66,8 @@ export async function callEndpoint<Request extends object, Answered>(
   config: Config,
 ): Promise<Result<Answered, Failure>> {
   const { path, effect } = endpoint;
-  const mistake = invalidField(configFields, config, "config.") ?? invalidField(endpoint.request, request);
+  const mistake =
+    invalidField(configFields, Object(config), "config.") ?? invalidField(endpoint.request, request);
   if (mistake) throw new TypeError(`${path}: ${mistake}`);
 
   const { clientId, secret, env = "sandbox", timeoutMs = 30_000, retries = 2, post = fetchPost } = config;
