@@ -280,8 +280,8 @@ describe("an answer", () => {
       ["missing-field", answer(200, { access_token: "a", item_id: "i" })],
       ["missing-field", answer(200, { access_token: "", item_id: "i", request_id: "r" })],
       ["missing-field", answer(200, { access_token: null, item_id: "i", request_id: "r" })],
-      ["missing-field", answer(200, "null")],
-      ["missing-field", answer(200, "[]")],
+      ["not-plaid", answer(200, "null")],
+      ["not-plaid", answer(200, "[]")],
     ] as const) {
       const { config, sent } = scripted(reply);
       const failure = await failureOf(Item.exchangePublicToken("p", config));

@@ -4,7 +4,7 @@
 import { err, ok, type Result } from "../result.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { masked, type Finding, type Unreadable } from "./failure.ts";
-import { invalidField, text } from "./kinds.ts";
+import { invalidField, object, text } from "./kinds.ts";
 import type { Answer } from "./transport.ts";
 import type { PlaidError } from "./wire.ts";
 
@@ -38,11 +38,11 @@ export function read<Request, Answered>(
   } catch {
     return unreadable("not-json");
   }
-  if (status === 200) {
-    const missing = invalidField(answer, Object(parsed));
+  if (status === 200 && object.accepts(parsed)) {
+    const missing = invalidField(answer, parsed);
     if (missing) return unreadable("missing-field", missing);
     // Plaid writes "" where an Item has no webhook, and its own schema says null.
-    if (parsed.item?.webhook === "") parsed.item.webhook = null;
+    if ("item" in answer && parsed.item.webhook === "") parsed.item.webhook = null;
     return ok(parsed);
   }
   if (!text.accepts(parsed?.error_code)) return unreadable("not-plaid");

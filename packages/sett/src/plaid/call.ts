@@ -178,5 +178,8 @@ const configFields: Fields = {
     expected: "an http(s) URL without credentials or query",
     accepts: (value) => /^https?:\/\/[^\s@?#]+$/.test(`${value}`),
   },
-  "timeoutMs?": { expected: "a number of milliseconds above 0", accepts: (value) => (value as number) > 0 },
+  "timeoutMs?": {
+    expected: "a number of milliseconds, above 0 and below 2^31",
+    accepts: (value) => (value as number) > 0 && (value as number) < 2 ** 31,
+  },
 };
