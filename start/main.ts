@@ -12,6 +12,8 @@ import { dim, printedWire } from "./wire.ts";
 const { PLAID_CLIENT_ID: clientId, PLAID_SECRET: secret } = process.env;
 const print = (line = "") => console.log(line);
 const wire = printedWire(print);
+// A reader that has seen enough, such as head, is no error.
+process.stdout.on("error", () => process.exit());
 
 if ((clientId === undefined) !== (secret === undefined)) {
   console.error(

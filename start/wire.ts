@@ -80,7 +80,7 @@ export function printedWire(print: (line: string) => void): Wire {
       print(dim(`    ← ${answer.status} ${json(answer.body)}`));
       return answer;
     } catch (error) {
-      print(dim("    ← the line was cut"));
+      print(dim("    ← no answer"));
       throw error;
     }
   };
