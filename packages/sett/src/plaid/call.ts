@@ -71,7 +71,13 @@ export async function callEndpoint<Request extends object, Answered>(
   if (mistake) throw new TypeError(`${path}: ${mistake}`);
 
   const { clientId, secret, env = "sandbox", timeoutMs = 30_000, retries = 2, post = fetchPost } = config;
-  const { now = Date.now, random = Math.random, sleep = pause, signal: caller, onAttempt } = config;
+  const {
+    now = () => performance.now(),
+    random = Math.random,
+    sleep = pause,
+    signal: caller,
+    onAttempt,
+  } = config;
   const url = (config.baseUrl ?? `https://${env}.plaid.com`).replace(/\/*$/, path);
   const headers = {
     "Content-Type": "application/json",
