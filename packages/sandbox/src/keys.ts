@@ -1,0 +1,79 @@
+// The keys that webhooks are signed with: made when first needed, replaced and expired on demand. Beside them stands
+// the one key that Plaid's real Sandbox has served since 2019, whose private half only Plaid has.
+
+import type { SigningKey } from "sett/webhook";
+import type { Clock } from "./clock.ts";
+import type { Ids } from "./ids.ts";
+import type { KeyRecord, World } from "./world.ts";
+
+/** What /webhook_verification_key/get of Plaid's Sandbox answers, as recorded. It never signs anything here. */
+export const plaidsOwnKey: KeyRecord = {
+  kid: "6c5516e1-92dc-479e-a8ff-5a51992e0001",
+  x: "35lvC8uz2QrWpQJ3TUH8t9o9DURMp7ydU518RKDl20k",
+  y: "I8BuXB2bvxelzJAd7OKhd-ZwjCst05Fx47Mb_0ugros",
+  created_at: 1_560_466_143,
+  expired_at: null,
+};
+
+export interface Keys {
+  find(kid: string): KeyRecord | undefined;
+  /** The key in use, made now if there is none. */
+  signer(): Promise<SigningKey>;
+  /** A new key signs from now on; the one before it expires, unless told to stay valid. */
+  rotate(options?: { readonly keepOld?: boolean }): Promise<KeyRecord>;
+  /** Ends a key now. False when there is no such key. */
+  expire(kid: string): boolean;
+}
+
+const curve = { name: "ECDSA", namedCurve: "P-256" };
+
+export function createKeys(world: World, clock: Clock, ids: Ids): Keys {
+  const imported = new Map<string, CryptoKey>();
+  let making: Promise<KeyRecord> | undefined;
+  const seconds = () => Math.floor(clock.now() / 1000);
+
+  const make = async () => {
+    const epoch = world.epoch;
+    const pair = await crypto.subtle.generateKey(curve, true, ["sign", "verify"]);
+    const { x, y, d } = await crypto.subtle.exportKey("jwk", pair.privateKey);
+    const key = { kid: ids.uuid(), x: x!, y: y!, d: d!, created_at: seconds(), expired_at: null };
+    if (world.epoch === epoch) {
+      world.put("keys", key.kid, key);
+      world.commit();
+    }
+    imported.set(key.kid, pair.privateKey);
+    return key;
+  };
+  const inUse = () =>
+    [...world.all("keys")].filter((key) => key.d !== undefined && key.expired_at === null).at(-1);
+  const end = (key: KeyRecord) => {
+    world.put("keys", key.kid, { ...key, expired_at: seconds() });
+    world.commit();
+  };
+
+  return {
+    find: (kid) => world.get("keys", kid) ?? (kid === plaidsOwnKey.kid ? plaidsOwnKey : undefined),
+    async signer() {
+      const key = inUse() ?? (await (making ??= make().finally(() => (making = undefined))));
+      let privateKey = imported.get(key.kid);
+      if (!privateKey) {
+        const { x, y, d } = key;
+        const jwk = { kty: "EC", crv: "P-256", x, y, d: d! };
+        privateKey = await crypto.subtle.importKey("jwk", jwk, curve, false, ["sign"]);
+        imported.set(key.kid, privateKey);
+      }
+      return { kid: key.kid, privateKey };
+    },
+    async rotate({ keepOld = false } = {}) {
+      const old = inUse();
+      const key = await make();
+      if (old && !keepOld) end(old);
+      return key;
+    },
+    expire(kid) {
+      const key = this.find(kid);
+      if (key) end(key);
+      return key !== undefined;
+    },
+  };
+}

@@ -1,0 +1,96 @@
+// Plaid's rate limits in Sandbox: so many calls a minute for an Item and for a client, by endpoint. Off unless asked
+// for. Windows are whole minutes of the sandbox's clock, and are not kept over a restart.
+
+import type { Clock } from "./clock.ts";
+import { isRefusalCode, Refusal, type RefusalCode } from "./refusals.ts";
+import type { Switches } from "./switches.ts";
+
+/** Calls a minute; an absent number is no limit. */
+export interface Limit {
+  readonly item?: number;
+  readonly client?: number;
+  readonly code: RefusalCode;
+}
+
+export interface Limits {
+  /** Counts a call, and throws Plaid's 429 when it is one too many. */
+  count(path: string, whose: "item" | "client", id: string): void;
+  /** On or off, or other numbers for some paths. */
+  set(on: boolean, overrides?: Readonly<Record<string, Limit>>): void;
+  state(): { readonly on: boolean; readonly limits: Readonly<Record<string, Limit>> };
+  /** Begins all windows anew. */
+  forget(): void;
+}
+
+const MINUTE_MS = 60_000;
+
+/** The Sandbox columns of Plaid's table. For endpoints that it does not list, see `unlistedLimits`. */
+export const sandboxLimits: Readonly<Record<string, Limit>> = {
+  "/item/get": { item: 40, client: 5_000, code: "ITEM_GET_LIMIT" },
+  "/item/remove": { item: 100, client: 500, code: "RATE_LIMIT" },
+  "/accounts/get": { item: 100, client: 5_000, code: "ACCOUNTS_LIMIT" },
+  "/institutions/get_by_id": { client: 400, code: "INSTITUTIONS_GET_BY_ID_LIMIT" },
+};
+
+/** Of production, by a secondary source. */
+const productionLimits: Readonly<Record<string, Limit>> = {
+  "/item/public_token/exchange": { client: 12_000, code: "RATE_LIMIT" },
+  "/link/token/create": { client: 20_000, code: "RATE_LIMIT" },
+};
+
+/** What is wrong with limits that come from outside, as a sentence; undefined when nothing is. */
+export function faultInLimits(given: object): string | undefined {
+  const isCount = (value: unknown) =>
+    value === undefined || (Number.isInteger(value) && (value as number) >= 0);
+  for (const [path, limit] of Object.entries(given)) {
+    const { item, client, code } = (limit ?? {}) as Record<string, unknown>;
+    if (!isCount(item) || !isCount(client) || !isRefusalCode(code))
+      return `limits must be { item?, client?, code } by path, with counts a minute and an error_code; ${path} is not`;
+  }
+  return undefined;
+}
+
+export function createLimits(clock: Clock, switches: () => Switches, initiallyOn: boolean): Limits {
+  let on = initiallyOn;
+  let overrides: Readonly<Record<string, Limit>> = {};
+  let minute = 0;
+  let counts = new Map<string, number>();
+
+  const limitOf = (path: string) =>
+    overrides[path] ??
+    sandboxLimits[path] ??
+    (switches().unlistedLimits === "production" ? productionLimits[path] : undefined);
+
+  return {
+    count(path, whose, id) {
+      if (!on) return;
+      const limit = limitOf(path);
+      const most = limit?.[whose];
+      if (limit === undefined || most === undefined) return;
+      const current = Math.floor(clock.now() / MINUTE_MS);
+      if (current !== minute) {
+        minute = current;
+        counts = new Map();
+      }
+      const key = `${path} ${whose} ${id}`;
+      const count = (counts.get(key) ?? 0) + 1;
+      counts.set(key, count);
+      if (count > most) throw new Refusal(path === "/item/remove" ? switches().removeLimitCode : limit.code);
+    },
+    set(nowOn, given = overrides) {
+      on = nowOn;
+      overrides = given;
+    },
+    state: () => ({
+      on,
+      limits: {
+        ...sandboxLimits,
+        ...(switches().unlistedLimits === "production" && productionLimits),
+        ...overrides,
+      },
+    }),
+    forget() {
+      counts = new Map();
+    },
+  };
+}

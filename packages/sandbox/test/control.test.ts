@@ -1,0 +1,205 @@
+// Law: whatever code can do to a sandbox, HTTP can do too; a malformed call is a 400 that names the field and what was
+// expected; and a whole state can be kept and brought back.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { aPlaid, DAY, MINUTE, START } from "./plaid.ts";
+
+/** The control over HTTP, of a sandbox of its own. */
+async function overHttp() {
+  const plaid = await aPlaid();
+  const send = async (method: string, path: string, body?: unknown) => {
+    const written = typeof body === "string" || body === undefined ? body : JSON.stringify(body);
+    const answer = await plaid.sandbox.fetch(`/_sandbox${path}`, {
+      method,
+      ...(written !== undefined && { body: written }),
+    });
+    return { status: answer.status, body: await answer.json() };
+  };
+  return { ...plaid, send };
+}
+
+test("the clock over HTTP", async () => {
+  const { send } = await overHttp();
+  assert.deepEqual((await send("GET", "/clock")).body, { now: "2026-01-01T00:00:00.000Z", running: false });
+  assert.equal((await send("POST", "/clock/advance", { ms: 1500 })).body.now, "2026-01-01T00:00:01.500Z");
+  assert.equal(
+    (await send("POST", "/clock/set", { time: "2026-02-01T00:00:00Z" })).body.now,
+    "2026-02-01T00:00:00.000Z",
+  );
+  assert.equal((await send("POST", "/clock/run")).body.running, true);
+  assert.equal((await send("POST", "/clock/stop")).body.running, false);
+});
+
+test("Items over HTTP, each event by its name", async () => {
+  const { send, item, control } = await overHttp();
+  const { item_id } = await item(["auth"]);
+  assert.equal((await send("GET", "/items")).body.items[0].item_id, item_id);
+  const after = async (event: string, body?: object) =>
+    (await send("POST", `/items/${item_id}/${event}`, body)).body;
+  assert.equal(
+    (await after("login_required", { reason: "OAUTH_USER_REVOKED" })).error.error_code_reason,
+    "OAUTH_USER_REVOKED",
+  );
+  assert.equal((await after("repair_login")).error, null);
+  assert.equal((await after("fail", { error_code: "ITEM_LOCKED" })).error.error_code, "ITEM_LOCKED");
+  assert.equal((await after("complete_update_mode")).error, null);
+  assert.equal((await after("new_accounts")).unchosen_accounts.length, 1);
+  assert.equal((await after("complete_update_mode", { select_accounts: true })).unchosen_accounts.length, 0);
+  assert.equal((await after("revoke_account")).accounts.length, 5);
+  assert.equal((await after("pending_expiration")).consent_expires_at, START + 7 * DAY);
+  assert.equal((await after("pending_disconnect", { reason: "INSTITUTION_MIGRATION" })).error, null);
+  assert.equal((await after("age")).error.error_code, "ITEM_LOGIN_REQUIRED");
+  assert.equal((await after("revoke_permission")).error.error_code, "USER_PERMISSION_REVOKED");
+  assert.deepEqual((await send("GET", `/items/${item_id}`)).body, control.items.get(item_id));
+});
+
+test("faults, keys, webhooks, limits, switches and institutions over HTTP", async () => {
+  const { send, item, call, control } = await overHttp();
+  const faults = [{ path: "/item/get", then: "reset" }];
+  assert.equal((await send("POST", "/faults", { faults })).body.faults[0].times, 1);
+  assert.equal((await send("GET", "/faults")).body.faults.length, 1);
+  assert.deepEqual((await send("DELETE", "/faults")).body, { faults: [] });
+
+  const [key] = (await send("GET", "/keys")).body.keys;
+  const rotated = (await send("POST", "/keys/rotate", { keep_old: true })).body;
+  assert.notEqual(rotated.kid, key.kid);
+  const { keys } = (await send("POST", `/keys/${key.kid}/expire`)).body;
+  assert.equal(keys[0].expired_at, START / 1000);
+
+  const { access_token } = await item(["auth"], { options: { webhook: "https://app.test/hook" } });
+  await send("POST", "/webhooks/hold");
+  await call("/sandbox/item/reset_login", { access_token });
+  const [held] = (await send("GET", "/webhooks")).body.webhooks;
+  assert.deepEqual([held.held, held.delivery_status], [true, "PENDING"]);
+  await send("POST", "/webhooks/release", { webhook_message_ids: [held.webhook_message_id] });
+  assert.equal((await send("POST", "/webhooks/idle")).body.webhooks[0].delivery_status, "DELIVERED");
+  await send("POST", `/webhooks/${held.webhook_message_id}/replay`, { as_signed: true });
+  await send("POST", "/webhooks/duplicate", { count: 2 });
+  assert.equal((await send("POST", "/webhooks/idle")).body.webhooks.length, 2);
+
+  assert.equal((await send("PUT", "/limits", { on: true })).body.on, true);
+  assert.equal((await send("GET", "/limits")).body.limits["/item/get"].item, 40);
+  assert.equal(
+    (await send("PUT", "/switches", { revokedItem: "ITEM_NOT_FOUND" })).body.revokedItem,
+    "ITEM_NOT_FOUND",
+  );
+  assert.equal(control.switches.get().revokedItem, "ITEM_NOT_FOUND");
+  assert.equal((await send("GET", "/institutions")).body.institutions.length, control.institutions().length);
+});
+
+test("Link over HTTP; an error that its user would see is a 400 with Plaid's words", async () => {
+  const { send, call } = await overHttp();
+  const { link_token } = (
+    await call("/link/token/create", {
+      client_name: "n",
+      language: "en",
+      country_codes: ["US"],
+      user: { client_user_id: "u" },
+      products: ["auth"],
+    })
+  ).body;
+  assert.match((await send("POST", "/link/complete", { link_token })).body.public_token, /^public-sandbox-/);
+  const wrong = await send("POST", "/link/complete", { link_token, password: "wrong" });
+  assert.deepEqual([wrong.status, wrong.body.error], [400, "INVALID_CREDENTIALS"]);
+  assert.ok((await send("POST", "/link/exit", { link_token })).body.link_session_id);
+});
+
+const malformed: readonly (readonly [string, string, unknown, RegExp])[] = [
+  ["POST", "/clock/advance", "{", /^the body must be JSON$/],
+  ["POST", "/clock/advance", "[]", /^the body must be a JSON object$/],
+  ["POST", "/clock/advance", {}, /^ms must be given: a number of milliseconds/],
+  ["POST", "/clock/advance", { ms: -1 }, /^ms must be a number of milliseconds, of at least 0$/],
+  ["POST", "/clock/advance", { ms: "1" }, /^ms must be a number/],
+  ["POST", "/clock/advance", { ms: 1, sec: 1 }, /^sec is not known here; fields are ms, patience_ms\?$/],
+  ["POST", "/clock/set", { time: "soon" }, /^time must be an ISO time/],
+  ["POST", "/clock/set", { time: 0 }, /^time must not be before the clock's/],
+  ["POST", "/faults", { faults: "reset" }, /^faults must be a list$/],
+  ["POST", "/faults", { faults: [{ path: "/item/get", then: "explode" }] }, /^then must be /],
+  ["GET", "/items/none", undefined, /^item_id must be the id of an Item/],
+  ["POST", "/items/none/age", {}, /^item_id must be the id of an Item/],
+  ["POST", "/link/complete", {}, /^link_token must be given/],
+  ["POST", "/keys/none/expire", {}, /^kid must be the id of a key/],
+  ["POST", "/webhooks/none/replay", {}, /^webhook_message_id must be of a logged webhook/],
+  ["POST", "/webhooks/duplicate", { count: -1 }, /^count must be an integer/],
+  ["PUT", "/switches", { nothing: "x" }, /^nothing is not a switch/],
+  ["PUT", "/snapshot", { format: 2 }, /^snapshot must be what snapshot\(\) gave$/],
+  ["PUT", "/limits", { on: true, limits: { "/item/get": { item: "many" } } }, /^limits must be /],
+  ["POST", "/webhooks/release", { webhook_message_ids: [7] }, /^webhook_message_ids must be /],
+];
+for (const [method, path, body, message] of malformed) {
+  test(`${method} ${path} with ${typeof body === "string" ? body : JSON.stringify(body)} is refused by name`, async () => {
+    const { send } = await overHttp();
+    const answer = await send(method, path, body);
+    assert.equal(answer.status, 400);
+    assert.match(answer.body.error, message);
+  });
+}
+
+test("a control that does not exist is a 404 that says where they are listed", async () => {
+  const { send } = await overHttp();
+  const answer = await send("POST", "/nothing");
+  assert.equal(answer.status, 404);
+  assert.match(answer.body.error, /docs\/sandbox\.md/);
+});
+
+test("events need an Item that exists and a code that does", async () => {
+  const { control, item } = await aPlaid();
+  const { item_id } = await item();
+  assert.throws(
+    () => control.items.fail(item_id, "NO_SUCH_CODE"),
+    /error_code must be one of ITEM_LOGIN_REQUIRED, /,
+  );
+  assert.throws(
+    () => control.items.revokeAccount(item_id, "none"),
+    /account_id must be of an account of this Item/,
+  );
+  await assert.rejects(control.clock.advance(Number.NaN), /ms must be a number of at least 0/);
+});
+
+test("a snapshot brings back everything, the clock and what was due included", async () => {
+  const { call, control, item, received } = await aPlaid();
+  const { access_token, item_id } = await item(["auth"], { options: { webhook: "https://app.test/hook" } });
+  control.faults.add({ path: "/nothing/here", then: "reset" });
+  const kept = structuredClone(control.snapshot());
+
+  await call("/item/remove", { access_token });
+  control.faults.clear();
+  await item();
+  await control.clock.advance(DAY);
+  control.restore(JSON.parse(JSON.stringify(kept)));
+
+  assert.deepEqual(control.snapshot(), kept);
+  assert.equal(control.clock.now(), START);
+  assert.deepEqual(
+    control.items.list().map((each) => each.item_id),
+    [item_id],
+  );
+  assert.equal((await call("/item/get", { access_token })).body.item.error, null);
+  await control.clock.advance(30 * DAY);
+  assert.equal(received.at(-1)?.code, "ERROR");
+});
+
+test("after a restore the same things happen again", async () => {
+  const { control, item } = await aPlaid();
+  const kept = control.snapshot();
+  const first = await item();
+  control.restore(kept);
+  assert.deepEqual(await item(), first);
+});
+
+test("reset goes back to the beginning, and nothing in flight reaches the new world", async () => {
+  const plaid = await aPlaid();
+  const { promise, resolve } = Promise.withResolvers<Response>();
+  plaid.receiver = () => promise;
+  const { access_token } = await plaid.item(["auth"], { options: { webhook: "https://app.test/hook" } });
+  await plaid.call("/sandbox/item/reset_login", { access_token });
+  await plaid.control.clock.advance(MINUTE, 5);
+  plaid.control.reset();
+  resolve(new Response());
+  await plaid.control.webhooks.idle();
+  assert.deepEqual(plaid.control.items.list(), []);
+  assert.deepEqual(plaid.control.webhooks.list(), []);
+  assert.equal(plaid.control.clock.now(), START);
+  assert.equal((await plaid.call("/item/get", { access_token })).body.error_code, "INVALID_ACCESS_TOKEN");
+});
