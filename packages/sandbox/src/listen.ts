@@ -44,8 +44,8 @@ export const listen: Listen = async ({ answer, control }, port, host) => {
     // A browser sends a request again by itself when a kept-alive connection breaks, which would make two calls of
     // one whose answer a fault cuts off. So a page gets a new connection for each.
     if (incoming.headers.origin !== undefined) outgoing.setHeader("Connection", "close");
-    serve(incoming, outgoing).catch((thrown) => {
-      const cut = thrown?.cause?.code === "ECONNRESET" || outgoing.closed;
+    serve(incoming, outgoing).catch((thrown: Error & { cause?: { code?: string } }) => {
+      const cut = thrown.cause?.code === "ECONNRESET" || outgoing.closed;
       incoming.socket.resetAndDestroy();
       // Not a fault that was ordered: let nobody mistake it for one.
       if (!cut) process.emitWarning(thrown);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import * as sett from "../src/index.ts";
+import type * as sett from "../src/index.ts";
 import {
   advice,
   bind,

@@ -1,6 +1,6 @@
 // Signing a webhook as Plaid does: for the sandbox, and for the tests of whoever receives webhooks.
 
-import { CompactSign } from "jose";
+import { CompactSign, type CryptoKey } from "jose";
 
 /** A private key of ES256 (P-256) and the id under which its public half is published. */
 export interface SigningKey {

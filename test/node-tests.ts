@@ -1,0 +1,91 @@
+// Hides node:test: which files are run, on the sources, two at a time, and what a failure looks like to who reads it.
+
+import { globSync } from "node:fs";
+import { relative } from "node:path";
+import { run } from "node:test";
+import { inspect } from "node:util";
+import { root } from "./program.ts";
+
+/** What came of a step: how many of its tests passed and failed, and what is to be read if any failed. */
+export interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+  readonly details: string;
+}
+
+/** For one test, and for the silence after which a file is taken for one that will not end. */
+const limitMs = 90_000;
+
+/** The files of the patterns, relative to the root, but for those whose name is in `except`. */
+export function testFiles(patterns: readonly string[], except: readonly string[] = []): string[] {
+  return globSync(patterns, { cwd: root, exclude: (path) => path.split("/").includes("node_modules") })
+    .filter((file) => !except.includes(file))
+    .sort();
+}
+
+/** Runs test files. A test that was skipped has failed: what nobody runs, nobody knows. */
+export async function runTests(files: readonly string[]): Promise<Outcome> {
+  const failures: string[] = [];
+  const failedFiles = new Set<string>();
+  const printed = new Map<string, string>();
+  let passed = 0;
+  // Whose suite failed before they began; the suite says why.
+  let cancelled = 0;
+
+  const fail = (file: string | undefined, line: number | undefined, name: string, why: string) => {
+    if (file !== undefined) failedFiles.add(file);
+    failures.push(`${place(file)}:${line ?? 1}  ${name}\n${indented(why)}`);
+  };
+  const keep = ({ file, message }: { file?: string | undefined; message: string }) => {
+    printed.set(file ?? "", (printed.get(file ?? "") ?? "") + message);
+  };
+
+  // node:test waits for ever for a file whose tests are done but which keeps a server or a timer.
+  const running = new Set<string>();
+  const giveUp = new AbortController();
+  const watch = setTimeout(() => {
+    for (const file of running)
+      fail(file, 1, "(the file)", "its tests are stuck, or done and it did not end");
+    giveUp.abort();
+  }, limitMs + 10_000);
+
+  const events = run({
+    cwd: root,
+    files: [...files],
+    execArgv: ["--conditions=@sett/source"],
+    concurrency: 2,
+    timeout: limitMs,
+    signal: giveUp.signal,
+  });
+  events.on("test:dequeue", ({ name, file }) => {
+    watch.refresh();
+    if (name === file) running.add(file);
+  });
+  events.on("test:complete", ({ name, file }) => {
+    watch.refresh();
+    if (name === file) running.delete(file);
+  });
+  events.on("test:stdout", keep);
+  events.on("test:stderr", keep);
+  events.on("test:diagnostic", ({ file, message }) => keep({ file, message: `${message}\n` }));
+  events.on("test:fail", ({ file, line, name, details }) => {
+    const { failureType, cause } = details.error as Error & { failureType?: string };
+    if (failureType === "cancelledByParent") cancelled++;
+    else if (failureType !== "subtestsFailed" && !giveUp.signal.aborted) {
+      fail(file, line, name === file ? "(the file)" : name, inspect(cause ?? details.error));
+    }
+  });
+  events.on("test:pass", ({ file, line, name, details, skip, todo }) => {
+    if ((skip ?? todo ?? false) !== false) fail(file, line, name, "was skipped");
+    else if (name === file) fail(file, line, "(the file)", "has no tests");
+    else if (details.type !== "suite") passed++;
+  });
+  for await (const _ of events);
+  clearTimeout(watch);
+
+  const output = [...failedFiles].map((file) => printed.get(file) ?? "").filter((text) => text.trim() !== "");
+  return { passed, failed: failures.length + cancelled, details: [...failures, ...output].join("\n\n") };
+}
+
+const place = (file: string | undefined): string => (file === undefined ? "?" : relative(root, file));
+const indented = (text: string): string => text.trimEnd().replace(/^/gm, "    ");
