@@ -19,14 +19,15 @@ export function pooledPost({ connections = 64 }: { readonly connections?: number
   } catch {
     throw new TypeError("pooledPost needs the package undici: npm install undici");
   }
-  const loading = import("undici");
+  let loading: Promise<typeof import("undici")> | undefined;
   const pools = new Map<string, import("undici").Pool>();
 
   const post: Post = async (url, body, headers, signal) => {
-    const { Pool } = await loading;
+    const { Pool } = await (loading ??= import("undici"));
     const { origin, pathname } = new URL(url);
     let pool = pools.get(origin);
-    if (!pool) pools.set(origin, (pool = new Pool(origin, { connections })));
+    // Over HTTP/2 undici would send a request again by itself when the host retires the connection.
+    if (!pool) pools.set(origin, (pool = new Pool(origin, { connections, allowH2: false })));
     const answer = await pool.request({ method: "POST", path: pathname, headers, body, signal });
     return {
       status: answer.statusCode,
@@ -35,8 +36,9 @@ export function pooledPost({ connections = 64 }: { readonly connections?: number
     };
   };
   const close = async () => {
-    await Promise.all([...pools.values()].map((pool) => pool.close()));
+    const closing = [...pools.values()].map((pool) => pool.close());
     pools.clear();
+    await Promise.all(closing);
   };
   return Object.assign(post, { close });
 }
@@ -57,16 +59,22 @@ const isRaw = (body: unknown): body is string | Uint8Array<ArrayBuffer> =>
  */
 export const nodeListener =
   (receiver: Receiver) =>
-  async (incoming: Incoming, outgoing: ServerResponse): Promise<void> => {
-    const { rawBody, body } = incoming;
-    const unread = body === undefined && !incoming.readableEnded;
-    // A receiver that stops reading must still be able to answer, so the stream is not destroyed with its reader.
-    const bytes =
-      [rawBody, body].find(isRaw) ??
-      (unread && ReadableStream.from(incoming.iterator({ destroyOnReturn: false })));
-    if (bytes === false) return send(outgoing, notRaw());
-    await send(outgoing, await receiver(toRequest(incoming, bytes as BodyInit)));
-  };
+  /** Resolves when it has answered, and never rejects: what fails beyond a receiver is a connection that is no more. */
+  (incoming: Incoming, outgoing: ServerResponse): Promise<void> =>
+    serve(receiver, incoming, outgoing).catch(() => void outgoing.destroy());
+
+async function serve(receiver: Receiver, incoming: Incoming, outgoing: ServerResponse): Promise<void> {
+  const { rawBody, body } = incoming;
+  const unread = body === undefined && !incoming.readableEnded && !incoming.readableEncoding;
+  // A receiver that stops reading must still be able to answer, so the stream is not destroyed with its reader.
+  const bytes =
+    [rawBody, body].find(isRaw) ??
+    (unread && ReadableStream.from(incoming.iterator({ destroyOnReturn: false })));
+  if (bytes === false) return send(outgoing, notRaw());
+  await send(outgoing, await receiver(toRequest(incoming, bytes as BodyInit)));
+  // What was not read of a body that was too long is in the way of the connection's next request.
+  incoming.resume();
+}
 
 /** As much of Fastify as the plugin touches, so that sett does not depend on it. */
 interface Fastify {
@@ -110,16 +118,17 @@ const notRaw = () =>
   });
 
 function toRequest(incoming: IncomingMessage, body: BodyInit): Request {
-  const headers = Object.entries(incoming.headersDistinct).flatMap(([name, values]) =>
-    (values ?? []).map((value): [string, string] => [name, value]),
+  const headers = Object.entries(incoming.headers).flatMap(([name, values]) =>
+    // HTTP/2 has the method and the path among the headers.
+    name.startsWith(":") ? [] : [values ?? []].flat().map((value): [string, string] => [name, value]),
   );
-  const method = incoming.method ?? "POST";
-  const hasBody = method !== "GET" && method !== "HEAD";
-  const init = { method, headers, ...(hasBody && { body, duplex: "half" as const }) };
-  return new Request("http://localhost/", init);
+  // Not any method: a Request throws at TRACE. To a receiver all that are not POST are alike.
+  const init = incoming.method === "POST" ? { method: "POST", body, duplex: "half" as const } : {};
+  return new Request("http://localhost/", { headers, ...init });
 }
 
 async function send(outgoing: ServerResponse, answer: Response): Promise<void> {
+  if (outgoing.headersSent) return; // Somebody did not want to wait.
   outgoing.statusCode = answer.status;
   for (const [name, value] of answer.headers) outgoing.setHeader(name, value);
   outgoing.end(await answer.text());

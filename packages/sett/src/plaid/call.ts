@@ -173,7 +173,8 @@ const credential: Kind = {
   accepts: (value) => typeof value === "string" && /^[!-~]+$/.test(value),
 };
 
-const configFields: Fields = {
+/** What must hold of a configuration before it is used. */
+export const configFields: Fields = {
   clientId: credential,
   secret: credential,
   "env?": {

@@ -1,9 +1,10 @@
 // Plaid's public keys by id. One look-up for each key and hour, one flight at a time, and a bound on what strangers
 // can make us ask: anyone can send a header that names a key.
 
-import { importJWK } from "jose";
+import { importJWK, type CryptoKey } from "jose";
 import { describe } from "../plaid/advice.ts";
-import type { Config } from "../plaid/call.ts";
+import { configFields, type Config } from "../plaid/call.ts";
+import { invalidField } from "../plaid/kinds.ts";
 import { getVerificationKey } from "../plaid/webhook.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Refusal } from "./refusal.ts";
@@ -20,21 +21,28 @@ export type VerificationKeys = (kid: string) => Promise<Result<VerificationKey, 
 
 /** How long an answer of Plaid's is believed. Plaid publishes no rotation period; an hour bounds how late an expiry is seen. */
 const keyTtlMs = 60 * 60_000;
-/** How long an id that Plaid does not know is not asked for again. */
-const unknownTtlMs = 60_000;
-/** How many look-ups that Plaid answered with "unknown" are made within {@link unknownTtlMs}. */
-const unknownLimit = 10;
+/** How long an id that Plaid does not know is not asked for again, and a look-up that brought no key counts. */
+const fruitlessTtlMs = 60_000;
+/** How many look-ups of ids not seen before may bring no key, for whatever reason, within {@link fruitlessTtlMs}. */
+const fruitlessLimit = 10;
 
-/** The keys of the Plaid that `config` points to: it must be the environment that sends the webhooks. */
+/**
+ * The keys of the Plaid that `config` points to: it must be the environment that sends the webhooks. Throws a TypeError
+ * where the configuration cannot be right, and not at the first webhook.
+ */
 export function plaidKeys(
   config: Config,
   { now = Date.now }: { readonly now?: () => number } = {},
 ): VerificationKeys {
+  const mistake = invalidField(configFields, Object(config), "config.");
+  if (mistake) throw new TypeError(`plaidKeys: ${mistake}`);
   const known = new Map<string, { value: VerificationKey; until: number }>();
   const unknown = new Map<string, number>();
   const flights = new Map<string, ReturnType<VerificationKeys>>();
   /** Look-ups under way of ids that are not known: each may turn out to be a stranger's. */
   let doubtful = 0;
+  /** When each look-up that brought no key is forgotten. Counted whatever the reason: a flood may come in an outage. */
+  const fruitless: number[] = [];
 
   async function lookUp(kid: string): ReturnType<VerificationKeys> {
     const answer = await getVerificationKey(kid, config);
@@ -42,7 +50,7 @@ export function plaidKeys(
       const { error: failure } = answer;
       if (failure.kind === "refused" && failure.error.error_code === "INVALID_WEBHOOK_VERIFICATION_KEY_ID") {
         known.delete(kid);
-        unknown.set(kid, now() + unknownTtlMs);
+        unknown.set(kid, now() + fruitlessTtlMs);
         return err({ reason: "unknown-key", detail: "Plaid does not know this key id in this environment" });
       }
       return err({ reason: "keys-unavailable", detail: describe(failure) });
@@ -61,6 +69,17 @@ export function plaidKeys(
     }
   }
 
+  async function lookUpInDoubt(kid: string): ReturnType<VerificationKeys> {
+    doubtful++;
+    try {
+      const found = await lookUp(kid);
+      if (!found.ok) fruitless.push(now() + fruitlessTtlMs);
+      return found;
+    } finally {
+      doubtful--;
+    }
+  }
+
   return async (kid) => {
     const cached = known.get(kid);
     if (cached && cached.until > now()) return ok(cached.value);
@@ -68,20 +87,24 @@ export function plaidKeys(
     if (flight) return flight;
 
     for (const [id, until] of unknown) if (until <= now()) unknown.delete(id);
+    // What an expired key has signed is stale long before it is dropped.
+    for (const [id, { value }] of known) if (expiredFor(value, now()) > keyTtlMs) known.delete(id);
     if (unknown.has(kid))
       return err({ reason: "unknown-key", detail: "Plaid did not know this key id a moment ago" });
-    if (!cached && unknown.size + doubtful >= unknownLimit) {
+    while (fruitless.length > 0 && fruitless[0]! <= now()) fruitless.shift();
+    if (!cached && fruitless.length + doubtful >= fruitlessLimit) {
       return err({
         reason: "keys-unavailable",
-        detail: "too many unknown key ids; no more look-ups for a minute",
+        detail: "too many look-ups brought no key; no more of new ids for a minute",
       });
     }
-    if (!cached) doubtful++;
-    const started = lookUp(kid).finally(() => {
-      flights.delete(kid);
-      if (!cached) doubtful--;
-    });
+    const started = cached ? lookUp(kid) : lookUpInDoubt(kid);
+    const landed = () => flights.delete(kid);
+    started.then(landed, landed);
     flights.set(kid, started);
     return started;
   };
 }
+
+const expiredFor = ({ expiredAtSeconds }: VerificationKey, nowMs: number): number =>
+  expiredAtSeconds === null ? -Infinity : nowMs - expiredAtSeconds * 1000;

@@ -17,11 +17,15 @@ export interface Reception extends Verification {
   readonly maxBytes?: number | undefined;
   /** Told of each delivery that was not believed. */
   readonly onRefusal?: ((refusal: Refusal) => void) | undefined;
-  /** Told of what the handler threw. */
+  /** Told of what was thrown: by the handler, or by `keys`, whose configuration cannot be right then. */
   readonly onError?: ((error: unknown) => void) | undefined;
 }
 
+/** It answers whatever arrives and never rejects. */
 export type Receiver = (request: Request) => Promise<Response>;
+
+/** How much longer than it can be needed a delivery is remembered: the clock goes on, or is set, while one is checked. */
+const slackSeconds = 60;
 
 /**
  * Makes a receiver of webhooks. The same signed delivery that comes again, while the first is handled or after, is
@@ -39,29 +43,32 @@ export function receive(handler: WebhookHandler, reception: Reception): Receiver
       return 200;
     } catch (error) {
       taken.delete(id);
-      onError?.(error);
+      tell(onError, error);
       return 500;
     }
   }
 
   return async (request) => {
     if (request.method !== "POST") return answer(405, "webhooks are sent with POST", { allow: "POST" });
-    const body = await readAtMost(request, maxBytes);
+    if (request.bodyUsed) return answer(500, "not-raw: the body was read before it came here");
+    const body = await readAtMost(request, maxBytes).catch(() => null);
+    if (body === null) return answer(400, "the body broke off");
     if (body === undefined) return answer(413, `the body is longer than ${maxBytes} bytes`);
 
     const verified = await verifyDelivery(
       { body, header: request.headers.get("plaid-verification") },
       reception,
-    );
+    ).catch((error: unknown) => tell(onError, error));
+    if (!verified) return answer(500, "not taken; send it again");
     if (!verified.ok) {
-      onRefusal?.(verified.error);
+      tell(onRefusal, verified.error);
       return answer(verified.error.reason === "keys-unavailable" ? 503 : 401, verified.error.reason);
     }
 
     const delivery = verified.value;
     const id = `${delivery.bodySha256}.${delivery.iatSeconds}`;
     for (const [old, { iatSeconds }] of taken) {
-      if (iatSeconds < now() / 1000 - maxAgeSeconds) taken.delete(old);
+      if (iatSeconds < now() / 1000 - maxAgeSeconds - slackSeconds) taken.delete(old);
       else break; // They were added in about the order of their signing.
     }
     const before = taken.get(id);
@@ -70,6 +77,11 @@ export function receive(handler: WebhookHandler, reception: Reception): Receiver
     taken.set(id, { iatSeconds: delivery.iatSeconds, status });
     return (await status) === 200 ? answer(200, "taken") : answer(500, "not taken; send it again");
   };
+}
+
+/** What a listener throws is dropped: a bug in a log line must not lose a webhook. */
+function tell<Told>(listener: ((told: Told) => unknown) | undefined, told: Told): void {
+  (async () => listener?.(told))().catch(() => {});
 }
 
 const answer = (status: number, text: string, headers: Record<string, string> = {}) =>
@@ -86,7 +98,7 @@ async function readAtMost(request: Request, maxBytes: number): Promise<Uint8Arra
     chunks.push(value!);
     length += value!.byteLength;
     if (length > maxBytes) {
-      await reader!.cancel();
+      reader!.cancel().catch(() => {});
       return undefined;
     }
   }
