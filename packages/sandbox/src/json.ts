@@ -2,34 +2,19 @@
 // separators escaped, as Go's encoder does. The bytes matter: clients log them, and webhooks are signed over them.
 
 /** A value as an answer of Plaid's has it. Members that are undefined are left out. */
-export const render = (value: unknown): string => write(value, "\n");
+export const render = (value: unknown): string => escape(JSON.stringify(inOrder(value), null, 2));
 
 /** The same without indentation. */
-export const renderCompact = (value: unknown): string =>
-  escape(JSON.stringify(value, (_, member) => (isObject(member) ? sorted(member) : member)));
+export const renderCompact = (value: unknown): string => escape(JSON.stringify(inOrder(value)));
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-const sorted = (value: Record<string, unknown>) =>
-  Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
-
-function write(value: unknown, line: string): string {
-  if (typeof value === "string") return escape(JSON.stringify(value));
-  if (typeof value !== "object" || value === null) return JSON.stringify(value ?? null);
-  const inner = line + "  ";
-  if (Array.isArray(value)) {
-    if (value.length === 0) return "[]";
-    return `[${inner}${value.map((member) => write(member, inner)).join("," + inner)}${line}]`;
-  }
+/** The same value with its keys in order: JSON.stringify then writes it at once, many times as fast as piece by piece. */
+function inOrder(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(inOrder);
   const members = value as Record<string, unknown>;
-  let written = "";
-  for (const key of Object.keys(members).sort()) {
-    const member = members[key];
-    if (member === undefined) continue;
-    written += `${written && ","}${inner}${escape(JSON.stringify(key))}: ${write(member, inner)}`;
-  }
-  return written ? `{${written}${line}}` : "{}";
+  const ordered: Record<string, unknown> = {};
+  for (const key of Object.keys(members).sort()) ordered[key] = inOrder(members[key]);
+  return ordered;
 }
 
 const special = /[<>&\u2028\u2029]/;

@@ -29,8 +29,9 @@ export const listen: Listen = async ({ answer, control }, port, host) => {
       },
     });
     if (outgoing.closed) return;
-    outgoing.writeHead(status, { ...sent, "Content-Length": Buffer.byteLength(written) });
-    outgoing.end(incoming.method === "HEAD" ? "" : written);
+    const length = Buffer.byteLength(written);
+    outgoing.writeHead(status, { ...sent, "Content-Length": length });
+    outgoing.end(incoming.method === "HEAD" ? "" : written, length === written.length ? "latin1" : "utf8");
   };
 
   let loaded: ReturnType<typeof loadControl> | undefined;

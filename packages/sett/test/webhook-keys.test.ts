@@ -319,9 +319,11 @@ describe("a Plaid that is away", () => {
     assert.equal(await plaid.outcome(await plaid.sign(key), keys), "ok");
   });
 
-  test("a configuration that cannot be right is a TypeError, every time", async () => {
+  test("a configuration that cannot be right is a TypeError at once", () => {
     const { config } = scripted(answer(200, {}));
-    const keys = plaidKeys({ ...config, secret: "" });
-    for (let i = 0; i < 30; i++) await assert.rejects(keys("k1"), /config\.secret must be/);
+    assert.throws(() => plaidKeys({ ...config, secret: "" }), {
+      name: "TypeError",
+      message: /config\.secret must be/,
+    });
   });
 });

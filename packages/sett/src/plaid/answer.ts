@@ -15,13 +15,13 @@ import type { PlaidError } from "./wire.ts";
 export function read<Request, Answered>(
   { status, headers, body }: Answer,
   { answer }: Endpoint<Request, Answered>,
-  secrets: readonly string[],
+  secrets: () => readonly string[],
   removing: boolean,
 ): Result<Answered, Finding> {
   const unreadable = (why: Unreadable["why"], detail: string | null = null) => {
     const contentType = headers.get("content-type") ?? null;
     // Only what is no success surely carries no token.
-    const seen = masked({ contentType, excerpt: status > 299 ? body : null }, secrets);
+    const seen = masked({ contentType, excerpt: status > 299 ? body : null }, secrets());
     return err({
       kind: "unreadable" as const,
       status,
@@ -46,7 +46,7 @@ export function read<Request, Answered>(
     return ok(parsed);
   }
   if (!text.accepts(parsed?.error_code)) return unreadable("not-plaid");
-  const error: PlaidError = masked(parsed, secrets);
+  const error: PlaidError = masked(parsed, secrets());
   const request_id = error.request_id ?? null;
   if (removing && error.error_code === "ITEM_NOT_FOUND") return ok({ request_id } as Answered);
   return err({ kind: "refused", status, error, request_id });

@@ -85,14 +85,17 @@ export async function callEndpoint<Request extends object, Answered>(
     "PLAID-SECRET": secret,
     "Plaid-Version": "2020-09-14",
   };
-  const secrets = [secret, clientId];
-  const body = serialise(request, secrets);
+  const body = JSON.stringify(request);
+  const secrets = () => [secret, clientId, ...secretsIn(request)];
 
   // A call ends with its deadline or its caller's signal, even if the transport ignores both.
   const stopper = new AbortController();
   const { signal } = stopper;
-  const end = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-  const stop = (why: "timeout" | "aborted") => stopper.abort(why);
+  const { promise: end, resolve: ended } = Promise.withResolvers<void>();
+  const stop = (why: "timeout" | "aborted") => {
+    stopper.abort(why);
+    ended();
+  };
   const onAbort = () => stop("aborted");
   const timer = setTimeout(stop, timeoutMs, "timeout");
   const deadline = now() + timeoutMs;
@@ -105,7 +108,7 @@ export async function callEndpoint<Request extends object, Answered>(
       const answer = signal.aborted ? undefined : await Promise.race([post(url, body, headers, signal), end]);
       if (answer) return read(answer, endpoint, secrets, removing);
     } catch (thrown) {
-      if (!signal.aborted) return err(masked(disconnection(thrown), secrets));
+      if (!signal.aborted) return err(masked(disconnection(thrown), secrets()));
     }
     return err({ kind, why: signal.reason, code: null, detail: null });
   };
@@ -160,12 +163,15 @@ const isPassing = (finding: Finding) =>
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The request as JSON. What it holds of secrets is added to `secrets`, for masking. */
-const serialise = (request: object, secrets: string[]) =>
+/** What a request holds of secrets, for masking; looked for only once there is something to mask. */
+function secretsIn(request: object): string[] {
+  const secrets: string[] = [];
   JSON.stringify(request, (key, value) => {
     if (/token|secret|password/i.test(key)) secrets.push(...[value].flat().map(String));
     return value;
   });
+  return secrets;
+}
 
 /** What the headers can carry. */
 const credential: Kind = {

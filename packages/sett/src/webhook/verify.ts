@@ -2,7 +2,7 @@
 // checks is part of the contract: nothing is looked up for a header that cannot be right, and nothing in the body
 // is believed before its hash is.
 
-import { compactVerify, decodeProtectedHeader } from "jose";
+import { compactVerify, errors, type CompactJWSHeaderParameters, type CompactVerifyResult } from "jose";
 import { err, ok, type Result } from "../result.ts";
 import type { Webhook } from "./events.ts";
 import type { VerificationKeys } from "./keys.ts";
@@ -62,29 +62,32 @@ export async function verifyDelivery(
     );
   }
   if (!header) return refuse("malformed", "there is no Plaid-Verification header");
-  const named = readHeader(header);
-  if (!named) return refuse("malformed", "the Plaid-Verification header is not a JWT that names its key");
-  if (named.alg !== "ES256") return refuse("wrong-alg", "the JWT is not signed with ES256");
 
-  const found = await keys(named.kid);
-  if (!found.ok) return found;
+  let verified: CompactVerifyResult;
+  let expiredAtSeconds: number | null = null;
+  // jose asks for the key once the header can be right: a JWT of three parts, signed with ES256.
+  const keyOf = async ({ kid }: CompactJWSHeaderParameters) => {
+    if (typeof kid !== "string" || kid === "" || kid.length > maxKidLength)
+      throw new errors.JWSInvalid("no key is named");
+    const found = await keys(kid);
+    if (!found.ok) throw new NoKey(found.error);
+    ({ expiredAtSeconds } = found.value);
+    return found.value.key;
+  };
+  try {
+    verified = await compactVerify(header, keyOf, { algorithms: ["ES256"] });
+  } catch (thrown) {
+    return refusalFor(thrown);
+  }
   const bytes = toBytes(body);
-  const [payload, bodySha256] = await Promise.all([
-    compactVerify(header, found.value.key, { algorithms: ["ES256"] }).then(
-      (verified) => verified.payload,
-      () => undefined,
-    ),
-    sha256Hex(bytes),
-  ]);
-  if (!payload) return refuse("bad-signature", "the JWT is not signed by the key that it names");
-  const claims = readObject(payload);
+  const bodySha256 = await sha256Hex(bytes);
+  const claims = readObject(verified.payload);
   const iatSeconds = claims?.["iat"];
   const signedSha256 = claims?.["request_body_sha256"];
   if (typeof iatSeconds !== "number" || typeof signedSha256 !== "string") {
     return refuse("malformed", "the JWT has no iat or no request_body_sha256");
   }
 
-  const { expiredAtSeconds } = found.value;
   // By the time of signing, not of arrival: what was under way when the key expired is still Plaid's.
   if (expiredAtSeconds !== null && iatSeconds > expiredAtSeconds) {
     return refuse("expired-key", "the JWT was signed after its key had expired");
@@ -110,13 +113,26 @@ export async function verifyDelivery(
 /** A key id is a UUID today; what is longer than this is not looked up. */
 const maxKidLength = 128;
 
-function readHeader(jwt: string): { alg: string; kid: string } | undefined {
-  try {
-    const { alg, kid } = decodeProtectedHeader(jwt);
-    if (jwt.split(".").length !== 3 || !alg || typeof kid !== "string") return undefined;
-    return kid.length > 0 && kid.length <= maxKidLength ? { alg, kid } : undefined;
-  } catch {
-    return undefined;
+/** Carries a refusal out of jose. */
+class NoKey extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(refusal.reason);
+    this.refusal = refusal;
+  }
+}
+
+function refusalFor(thrown: unknown) {
+  if (thrown instanceof NoKey) return err(thrown.refusal);
+  if (!(thrown instanceof errors.JOSEError)) throw thrown;
+  switch (thrown.code) {
+    case errors.JOSEAlgNotAllowed.code:
+      return refuse("wrong-alg", "the JWT is not signed with ES256");
+    case errors.JWSSignatureVerificationFailed.code:
+      return refuse("bad-signature", "the JWT is not signed by the key that it names");
+    default:
+      return refuse("malformed", "the Plaid-Verification header is not a JWT that names its key");
   }
 }
 

@@ -1,0 +1,62 @@
+// The benches: what sett costs and saves, side by side with its peers. Prints one Markdown table each, for the README
+// to quote; how a number comes about is in the bench's own folder.
+//
+//   npm run bench [-- --only client|webhook|emulator|weight] [--quick] [--json]
+
+import { parseArgs } from "node:util";
+import { compareClients } from "./client/compare.ts";
+import { compareEmulators } from "./emulator/compare.ts";
+import { endAll } from "./programs.ts";
+import { kept, markdown, type Comparison, type Setting } from "./report.ts";
+import { compareWebhooks } from "./webhook/compare.ts";
+import { compareWeights } from "./weight/compare.ts";
+
+/** How long to look. */
+export interface Pace {
+  readonly rounds: number;
+  /** Of one contender's turn. */
+  readonly forMs: number;
+}
+
+const benches: Record<string, (pace: Pace) => Promise<Comparison | Comparison[]>> = {
+  client: compareClients,
+  webhook: compareWebhooks,
+  emulator: compareEmulators,
+  weight: compareWeights,
+};
+
+const { values } = parseArgs({
+  options: { only: { type: "string" }, quick: { type: "boolean" }, json: { type: "boolean" } },
+});
+const { only, quick = false, json = false } = values;
+if (only !== undefined && !Object.hasOwn(benches, only)) {
+  console.error(`--only must be one of ${Object.keys(benches).join(", ")}`);
+  process.exit(2);
+}
+const pace = quick ? { rounds: 3, forMs: 300 } : { rounds: 11, forMs: 1_000 };
+const flags = [only && `--only ${only}`, quick && "--quick", json && "--json"].filter(Boolean);
+const setting: Setting = {
+  node: process.versions.node,
+  date: new Date().toISOString().slice(0, 10),
+  command: flags.length > 0 ? `npm run bench -- ${flags.join(" ")}` : "npm run bench",
+};
+
+const comparisons: Comparison[] = [];
+try {
+  for (const [name, compare] of Object.entries(benches)) {
+    if (only !== undefined && only !== name) continue;
+    for (const comparison of [await compare(pace)].flat()) {
+      comparisons.push(comparison);
+      if (!json) console.log(markdown(comparison, setting));
+    }
+  }
+} finally {
+  endAll();
+}
+if (json) {
+  const told = comparisons.map((comparison) => ({
+    ...comparison,
+    promises: comparison.promises.map((promised) => ({ ...promised, kept: kept(promised) })),
+  }));
+  console.log(JSON.stringify({ ...setting, comparisons: told }, null, 2));
+}
