@@ -1,8 +1,12 @@
-// Hides how the packages become what users install: each compiled by tsc into its dist, those that others need first.
+// Hides how the packages become what users install: each compiled by tsc into its dist, those that others need first. An
+// entry with a condition "module" is for bundlers as tsc leaves it, file by file; for everybody else it is made into one
+// file, because loading a dozen takes longer than all that is in them.
 
 import { existsSync, globSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { join } from "node:path";
+import { checks, installChecks } from "./install.ts";
 import { captureBin, root } from "./program.ts";
 
 const relativeImport = /(\b(?:from|import) *\(? *"\.[^"]*)\.ts(")/g;
@@ -36,9 +40,23 @@ export function packages(): Package[] {
   return found.sort((one, other) => depth(one) - depth(other));
 }
 
+// Said here so that the repository type-checks without esbuild's being installed.
+interface Esbuild {
+  build(options: Record<string, unknown>): Promise<{ outputFiles: { text: string }[] }>;
+}
+
+/** Bundles with esbuild, as ES modules. */
+export async function bundle(options: Record<string, unknown>): Promise<string> {
+  await installChecks();
+  const { build } = createRequire(join(checks, "package.json"))("esbuild") as Esbuild;
+  // What is wrong is in the error that it throws.
+  const { outputFiles = [] } = await build({ bundle: true, format: "esm", logLevel: "silent", ...options });
+  return outputFiles.map(({ text }) => text).join("");
+}
+
 /** Compiles every package anew and throws with what tsc said if one does not compile. */
 export async function buildPackages(): Promise<void> {
-  for (const { name, folder } of packages()) {
+  for (const { name, folder, manifest } of packages()) {
     await rm(join(folder, "dist"), { recursive: true, force: true });
     const { code, output } = await captureBin("tsc", ["-p", folder]);
     if (code !== 0) throw new Error(`${name} does not compile:\n${output}`);
@@ -46,6 +64,17 @@ export async function buildPackages(): Promise<void> {
     for (const file of globSync("dist/**/*.d.ts", { cwd: folder })) {
       const text = readFileSync(join(folder, file), "utf8");
       writeFileSync(join(folder, file), text.replace(relativeImport, "$1.js$2"));
+    }
+    for (const entry of Object.values(manifest.exports)) {
+      if (typeof entry === "string" || entry["module"] === undefined) continue;
+      await bundle({
+        entryPoints: [join(folder, entry["module"])],
+        outfile: join(folder, entry["default"]!),
+        packages: "external",
+        platform: "neutral",
+        target: "es2024",
+        sourcemap: true,
+      });
     }
   }
 }
