@@ -167,6 +167,13 @@ for (const [how, echo] of Object.entries(echoes)) {
   });
 }
 
+test("a secret that begins as another does is masked whole", async () => {
+  const [clientId, secret, token] = ["abcdefgh", "abcdefghSECOND", "abcdefghSECONDthird"];
+  const post: Post = async () => plaidError(400, "ITEM_LOGIN_REQUIRED", [clientId, secret, token]);
+  const result = await Item.get(token, { clientId, secret, post });
+  assert.doesNotMatch(everyPrint(result), /SECOND|third/);
+});
+
 test("no TypeError of a mistake shows the values that it is about", async () => {
   await fc.assert(
     fc.asyncProperty(secretText, secretText, async (clientId, secret) => {

@@ -15,7 +15,7 @@ import type { PlaidError } from "./wire.ts";
 export function read<Request, Answered>(
   { status, headers, body }: Answer,
   { answer }: Endpoint<Request, Answered>,
-  secrets: () => readonly string[],
+  secrets: () => string[],
   removing: boolean,
 ): Result<Answered, Finding> {
   const unreadable = (why: Unreadable["why"], detail: string | null = null) => {

@@ -68,9 +68,10 @@ export const happened = (failure: Failure): "no" | "unknown" => (failure.lost > 
  * What Plaid or the network said, without any of the secrets and without anything that has the shape of one of
  * Plaid's tokens. It goes through JSON so that names are masked as well as values.
  */
-export function masked<Said>(said: Said, secrets: readonly string[]): Said {
+export function masked<Said>(said: Said, secrets: string[]): Said {
   let text = JSON.stringify(said);
-  for (const secret of secrets) {
+  // The longest first: one may begin as another does.
+  for (const secret of secrets.sort((one, other) => other.length - one.length)) {
     // What is shorter is a word, not a secret (Plaid's have 24 characters and more), and would eat the message.
     if (secret.length > 7) text = text.replaceAll(JSON.stringify(secret).slice(1, -1), "***");
   }
