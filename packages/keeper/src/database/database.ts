@@ -1,0 +1,136 @@
+// The keeper's database: SQLite in a folder, or PostgreSQL at a URL, behind one face. What goes wrong in it comes back
+// as a value; what is thrown is a mistake in the program.
+
+import { join } from "node:path";
+import type { Compilable } from "kysely";
+import { err, ok, type Result } from "sett";
+import type { Sql } from "./connection.ts";
+import type { Differences } from "./differences.ts";
+import type { Engine } from "./engine.ts";
+import { DatabaseError, type DatabaseFailure } from "./failure.ts";
+import { migrate } from "./migrate.ts";
+import { migrations, type Migration } from "./migrations.ts";
+import { openPostgres } from "./postgres.ts";
+import { openSqlite } from "./sqlite.ts";
+
+export interface DatabaseOptions {
+  /** The time, for the record of what was done to the schema. */
+  readonly now: number;
+  /** How long a transaction may stay open, in milliseconds; 5 000 unless told. It holds locks that others wait for. */
+  readonly patienceMs?: number | undefined;
+  /** The largest number of connections to PostgreSQL; 10 unless told. */
+  readonly connections?: number | undefined;
+  /** The schema's steps; ours unless told. */
+  readonly migrations?: readonly Migration[] | undefined;
+}
+
+export interface Database {
+  readonly name: "sqlite" | "postgres";
+  readonly differences: Pick<Differences, "lockRows" | "rows">;
+  /** Statements each on its own. They throw `DatabaseError`; `read` gives a value instead. */
+  readonly sql: Sql;
+  /**
+   * Does the work in one transaction and gives what it gives, on disk. An `err` rolls it back, and so does a throw.
+   * The work waits for nothing but its own statements, may be done again after a deadlock, and is written for READ
+   * COMMITTED: what it decides by, it locks or tests in the statement that changes it.
+   */
+  transaction<Value, Problem>(
+    work: (sql: Sql) => Promise<Result<Value, Problem>>,
+  ): Promise<Result<Value, Problem | DatabaseFailure>>;
+  /** Statements each on its own, their failure as a value. */
+  read<Value>(work: (sql: Sql) => Promise<Value>): Promise<Result<Value, DatabaseFailure>>;
+  /**
+   * A statement on its own that is asked so often that putting it together each time would show: it is compiled
+   * once, with `value(name)` wherever a value goes that differs from time to time.
+   */
+  statement<Values extends object, Row>(
+    build: (sql: Sql, value: <Name extends keyof Values>(name: Name) => Values[Name]) => Compilable<Row>,
+  ): (values: Values) => Promise<Result<Row[], DatabaseFailure>>;
+  /** The `seq` up to which the events are complete: no transaction still open can add one at or below it. */
+  horizon(): Promise<Result<number, DatabaseFailure>>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens, and makes or updates, the database at `url`: a folder (`./sett-data`), a file (`sqlite:items.db`) or a
+ * `postgres://` URL. Throws a TypeError for any other text.
+ */
+export async function openDatabase(
+  url: string,
+  { now, patienceMs = 5_000, connections = 10, migrations: steps = migrations }: DatabaseOptions,
+): Promise<Result<Database, DatabaseFailure>> {
+  const open = opener(url, patienceMs, connections);
+  return asValue(async () => {
+    const engine = await open();
+    try {
+      await migrate(engine, steps, now);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+    return database(engine);
+  });
+}
+
+function opener(url: string, patienceMs: number, connections: number): () => Promise<Engine> {
+  if (/^postgres(ql)?:\/\//.test(url)) return () => openPostgres(url, connections, patienceMs);
+  const [, scheme, rest] = /^(sqlite:|[a-z][a-z+.-]+:(?=\/\/))?(.*)$/is.exec(url)!;
+  const file = scheme === undefined ? join(rest!, "sett.db") : rest!;
+  if (rest === "" || rest === ":memory:" || (scheme !== undefined && scheme !== "sqlite:")) {
+    throw new TypeError('the database must be a folder, "sqlite:" and a file, or a postgres:// URL');
+  }
+  return async () => openSqlite(file, patienceMs);
+}
+
+function database(engine: Engine): Database {
+  const horizon = engine.differences.horizon();
+  return {
+    name: engine.differences.name,
+    differences: engine.differences,
+    sql: engine.sql,
+    transaction: async (work) => {
+      const outcome = await asValue(() =>
+        engine.transaction(async (sql) => {
+          const result = await work(sql);
+          return { commit: result.ok, value: result };
+        }),
+      );
+      return outcome.ok ? outcome.value : outcome;
+    },
+    read: (work) => asValue(() => work(engine.sql)),
+    statement: <Values extends object, Row>(
+      build: (sql: Sql, value: <Name extends keyof Values>(name: Name) => Values[Name]) => Compilable<Row>,
+    ) => {
+      const compiled = build(engine.sql, <Name extends keyof Values>(name: Name) => {
+        return new Later(name) as unknown as Values[Name]; // a value, as far as Kysely looks
+      }).compile();
+      return (values) =>
+        asValue(async () => {
+          const parameters = compiled.parameters.map((parameter) =>
+            parameter instanceof Later ? values[parameter.name as keyof object] : parameter,
+          );
+          return (await engine.run({ ...compiled, parameters })).rows as Row[];
+        });
+    },
+    horizon: () => asValue(() => horizon(engine.sql)),
+    close: () => engine.close(),
+  };
+}
+
+/** Stands for a value that is given when the statement is run. */
+class Later {
+  readonly name: PropertyKey;
+
+  constructor(name: PropertyKey) {
+    this.name = name;
+  }
+}
+
+async function asValue<Value>(work: () => Promise<Value>): Promise<Result<Value, DatabaseFailure>> {
+  try {
+    return ok(await work());
+  } catch (error) {
+    if (error instanceof DatabaseError) return err(error.failure);
+    throw error;
+  }
+}

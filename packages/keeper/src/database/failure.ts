@@ -1,0 +1,97 @@
+// What the database said, in words that are the same for both, as plain data. It never holds a statement, its values
+// or the connection's URL: what PostgreSQL calls the detail of an error is a row.
+
+/** Why the database did not do what was asked. JSON-safe; printing it is always safe. */
+export interface DatabaseFailure {
+  readonly kind:
+    | "unavailable" // not to be reached, or lost on the way: try again
+    | "busy" // others held the lock for too long, or a deadlock: try again
+    | "full" // no room left on its disk
+    | "constraint" // a rule of the schema would have been broken
+    | "damaged" // its files are not what it wrote
+    | "not-durable" // set up so that what it acknowledged could be lost
+    | "newer-schema" // made by a later version of this program
+    | "changed-schema" // a step of the schema is not the one that this program knows
+    | "refused"; // anything else
+  /** Whether the transaction may have been committed all the same: only when the line broke during the commit. */
+  readonly committed: "no" | "unknown";
+  readonly constraint: "unique" | "foreign-key" | "check" | "not-null" | null;
+  /** The database's own code, such as `SQLITE_FULL` or `53100`. */
+  readonly code: string | null;
+  readonly detail: string;
+}
+
+/** A failure on its way out of a statement: what Kysely's own functions throw. Inside `transaction` and `read` it becomes a value. */
+export class DatabaseError extends Error {
+  override readonly name = "DatabaseError";
+  readonly failure: DatabaseFailure;
+
+  constructor(failure: DatabaseFailure) {
+    super(`${failure.kind}: ${failure.detail}`);
+    this.failure = failure;
+  }
+}
+
+export const databaseFailure = (
+  kind: DatabaseFailure["kind"],
+  detail: string,
+  more: Partial<DatabaseFailure> = {},
+): DatabaseFailure => ({ kind, committed: "no", constraint: null, code: null, detail, ...more });
+
+/** Of an error that better-sqlite3 threw; anything else (a value that it cannot bind) is a mistake and stays itself. */
+export function fromSqlite(thrown: unknown): unknown {
+  if (thrown instanceof DatabaseError) return thrown;
+  const { code, message } = thrown as { code?: unknown; message?: unknown };
+  if (typeof code !== "string" || !code.startsWith("SQLITE_")) return thrown;
+  const kind = /^SQLITE_(BUSY|LOCKED)/.test(code)
+    ? "busy"
+    : /^SQLITE_FULL/.test(code)
+      ? "full"
+      : /^SQLITE_CONSTRAINT/.test(code)
+        ? "constraint"
+        : /^SQLITE_(CORRUPT|NOTADB)/.test(code)
+          ? "damaged"
+          : /^SQLITE_(IOERR|CANTOPEN|READONLY|PROTOCOL)/.test(code)
+            ? "unavailable"
+            : "refused";
+  const constraint = /UNIQUE|PRIMARYKEY/.test(code)
+    ? "unique"
+    : /FOREIGNKEY/.test(code)
+      ? "foreign-key"
+      : /CHECK/.test(code)
+        ? "check"
+        : /NOTNULL/.test(code)
+          ? "not-null"
+          : null;
+  return new DatabaseError(databaseFailure(kind, String(message), { code, constraint }));
+}
+
+const postgresConstraints = {
+  23505: "unique",
+  23503: "foreign-key",
+  23514: "check",
+  23502: "not-null",
+} as const;
+
+/** Of anything that `pg` threw: without one of PostgreSQL's five-letter codes it is about the connection. */
+export function fromPostgres(thrown: unknown): DatabaseError {
+  if (thrown instanceof DatabaseError) return thrown;
+  const { code, message } = Object(thrown) as { code?: unknown; message?: unknown };
+  const state = typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : null;
+  const constraint = postgresConstraints[state as unknown as keyof typeof postgresConstraints] ?? null;
+  const kind =
+    state === null || /^(08|57P|53300|25P03|25P04)/.test(state)
+      ? "unavailable"
+      : /^(40001|40P01|55P03|57014)/.test(state)
+        ? "busy"
+        : /^(53100|53200)/.test(state)
+          ? "full"
+          : state.startsWith("23")
+            ? "constraint"
+            : /^(XX00[12]|58030)/.test(state)
+              ? "damaged"
+              : "refused";
+  return new DatabaseError(
+    databaseFailure(kind, String(message), { code: typeof code === "string" ? code : null, constraint }),
+  );
+}

@@ -1,0 +1,157 @@
+// PostgreSQL through a pool of `pg`. Statements are prepared by name, and sent without waiting for the answer to the
+// one before (pipelining): BEGIN travels with a transaction's first statement, and statements that a transaction starts
+// together take one round trip.
+
+import { createHash } from "node:crypto";
+import pg from "pg";
+import { CompiledQuery, type QueryResult } from "kysely";
+import { createSql, type Run } from "./connection.ts";
+import { postgres } from "./differences.ts";
+import { closedFailure, perform, type Engine, type Work } from "./engine.ts";
+import { databaseFailure, DatabaseError, fromPostgres } from "./failure.ts";
+
+const { Pool } = pg;
+
+/** The schema of ours within the database. */
+const schema = "sett";
+const connectMs = 10_000;
+const lockMs = 10_000;
+const statementMs = 60_000;
+/** How often work that lost a deadlock is done again. */
+const deadlockTries = 3;
+/** A server keeps each prepared statement for as long as the connection lasts. */
+const maxPrepared = 200;
+
+const bigint = 20;
+
+export async function openPostgres(url: string, connections: number, patienceMs: number): Promise<Engine> {
+  const pool = new Pool({
+    connectionString: url,
+    max: connections,
+    application_name: "sett",
+    options: `-c search_path=${schema}`,
+    connectionTimeoutMillis: connectMs,
+    lock_timeout: lockMs,
+    statement_timeout: statementMs,
+    idle_in_transaction_session_timeout: Math.max(1, Math.ceil(patienceMs)),
+    keepAlive: true,
+    pipeline: true,
+    // Times and counters, all of them far below 2 ** 53.
+    types: {
+      getTypeParser: ((id: number, format?: "text" | "binary") =>
+        id === bigint ? Number : pg.types.getTypeParser(id, format)) as typeof pg.types.getTypeParser,
+    },
+  });
+  // A connection that dies while nothing is asked of it says so in an event, which would end the process if nobody
+  // listened; whoever asks something of it next is told.
+  pool.on("error", () => {});
+  pool.on("connect", (client) => void client.on("error", () => {}));
+  let closed = false;
+
+  const prepared = new Map<string, string>();
+  const query = async (client: pg.Pool | pg.PoolClient, { sql, parameters }: CompiledQuery) => {
+    let name = prepared.get(sql);
+    if (name === undefined && prepared.size < maxPrepared) {
+      name = `sett_${createHash("sha256").update(sql).digest("hex").slice(0, 24)}`;
+      prepared.set(sql, name);
+    }
+    const values = parameters as unknown[];
+    try {
+      const { rows, rowCount } = await client.query(
+        name === undefined ? { text: sql, values } : { name, text: sql, values },
+      );
+      const result: QueryResult<unknown> = { rows };
+      return rowCount === null ? result : { ...result, numAffectedRows: BigInt(rowCount) };
+    } catch (error) {
+      throw fromPostgres(error);
+    }
+  };
+  const onItsOwn: Run = (compiled) => {
+    if (closed) throw closedFailure();
+    return query(pool, compiled);
+  };
+  const { sql, bind } = createSql(postgres.spelling, onItsOwn);
+
+  async function once<Value>(work: Work<Value>, patience: number): Promise<Value> {
+    if (closed) throw closedFailure();
+    const client = await pool.connect().catch((error: unknown) => {
+      throw fromPostgres(error);
+    });
+    const say = (text: string) =>
+      client.query(text).catch((error: unknown) => {
+        throw fromPostgres(error);
+      });
+    let over = false; // only a connection that is known to be out of the transaction goes back into the pool
+    const rollBack = () =>
+      say("rollback").then(
+        () => (over = true),
+        () => {}, // then the connection goes, and the transaction with it
+      );
+    try {
+      const begun = say("begin");
+      begun.catch(() => {}); // awaited below, unless the work has failed before
+      const bound = bind((compiled) => query(client, compiled));
+      let outcome;
+      try {
+        outcome = await perform(work, bound, patience);
+        await begun;
+      } catch (error) {
+        await rollBack();
+        throw error;
+      }
+      if (!outcome.commit) {
+        await rollBack();
+        return outcome.value;
+      }
+      const { command } = await say("commit").catch(({ failure }: DatabaseError) => {
+        throw new DatabaseError({ ...failure, committed: failure.kind === "unavailable" ? "unknown" : "no" });
+      });
+      over = true;
+      // PostgreSQL's answer to COMMIT when a statement had failed: one that nobody awaited, here.
+      if (command !== "COMMIT") {
+        throw bound.connection.failed?.error ?? new DatabaseError(databaseFailure("refused", "rolled back"));
+      }
+      return outcome.value;
+    } finally {
+      client.release(!over);
+    }
+  }
+
+  const transaction = async <Value>(work: Work<Value>, patience = patienceMs): Promise<Value> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await once(work, patience);
+      } catch (error) {
+        const code = error instanceof DatabaseError ? error.failure.code : null;
+        if ((code !== "40P01" && code !== "40001") || tries >= deadlockTries) throw error;
+      }
+    }
+  };
+
+  const close = async () => {
+    closed = true;
+    await pool.end();
+  };
+  try {
+    await refuseIfNotDurable(onItsOwn);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { differences: postgres, sql, run: onItsOwn, transaction, close };
+}
+
+async function refuseIfNotDurable(run: Run): Promise<void> {
+  const ask = async (text: string) => (await run(CompiledQuery.raw(text))).rows[0] as Record<string, unknown>;
+  const { fsync } = await ask("show fsync");
+  const { synchronous_commit } = await ask("show synchronous_commit");
+  if (fsync !== "on" || synchronous_commit === "off") {
+    const detail = `PostgreSQL is set to fsync = ${fsync}, synchronous_commit = ${synchronous_commit}`;
+    throw new DatabaseError(databaseFailure("not-durable", detail));
+  }
+  const { search_path } = await ask("show search_path");
+  if (search_path !== schema) {
+    const detail = `the connection does not keep its search_path (a pooler in between?): it is to be "${schema}"`;
+    throw new DatabaseError(databaseFailure("refused", detail));
+  }
+}

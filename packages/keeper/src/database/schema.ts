@@ -1,0 +1,165 @@
+// The tables as Kysely sees them; migrations.ts makes them, docs/storage.md says what each is for and what it gives
+// away. Times are milliseconds since 1970. Of secrets there are only envelopes (see ../vault/envelope.ts).
+
+import type { ColumnType, Generated } from "kysely";
+
+/** Where an Item stands. `stranded`: its token died in a rotation whose answer was lost, and only a person can help. */
+export type ItemState =
+  | "healthy"
+  | "login_required"
+  | "pending_expiration"
+  | "pending_disconnect"
+  | "revoked"
+  | "new_accounts"
+  | "error"
+  | "stranded"
+  | "removing"
+  | "removed";
+
+export type Environment = "sandbox" | "production";
+
+/** What a call that cannot be repeated is about to do, or did. */
+export type IntentKind = "exchange" | "rotate" | "remove" | "webhook" | "import";
+
+/** How it ended. `lost` (an exchange) and `stranded` (a rotation): Plaid may have done it and nobody has the token. */
+export type IntentOutcome = "done" | "not-done" | "lost" | "stranded";
+
+type Bytes = ColumnType<Buffer, Uint8Array, Uint8Array>;
+type BytesOrNull = ColumnType<Buffer | null, Uint8Array | null, Uint8Array | null>;
+type TextOrNull = ColumnType<string | null, string | null | undefined, string | null>;
+type TimeOrNull = ColumnType<number | null, number | null | undefined, number | null>;
+
+/** Data keys, wrapped by a key-encryption key that is not in the database. */
+export interface KeysTable {
+  key_id: string;
+  environment: Environment;
+  /** `seal` keys come and go with the epochs; there is one `fingerprint` key for good. */
+  purpose: "seal" | "fingerprint";
+  wrapped: Bytes;
+  /** Which key-encryption key wrapped it. */
+  kek_id: string;
+  /** How many seals processes have taken for themselves, in blocks; never more than one key may make. */
+  reserved: Generated<number>;
+  created_at: number;
+  /** Since when nothing more is sealed with it. A retired key has no row. */
+  closed_at: TimeOrNull;
+}
+
+/** One row an Item, for ever: a removed Item keeps its row and loses its token. */
+export interface ItemsTable {
+  item_id: string;
+  environment: Environment;
+  user_id: TextOrNull;
+  institution_id: TextOrNull;
+  institution_name: TextOrNull;
+  state: ItemState;
+  error_code: TextOrNull;
+  webhook: TextOrNull;
+  /** The envelope; null exactly when the state is `removed`. */
+  token: BytesOrNull;
+  /** Names the data key of the envelope, so that a key in use cannot be deleted. */
+  key_id: TextOrNull;
+  /** Grows with each new token, by 1. */
+  token_version: Generated<number>;
+  /** Since when the token has been this one: linked, imported or rotated. */
+  token_at: number;
+  /** Grows with each change of state, by 1: compare and set. */
+  revision: Generated<number>;
+  created_at: TimeOrNull;
+  linked_at: number;
+  checked_at: TimeOrNull;
+  last_webhook_at: TimeOrNull;
+  consent_expires_at: TimeOrNull;
+  disconnect_at: TimeOrNull;
+  removed_at: TimeOrNull;
+}
+
+/** Keyed hashes of what makes two Items the same login; never the thing itself. */
+export interface FingerprintsTable {
+  fingerprint: Bytes;
+  item_id: string;
+}
+
+export interface IntentsTable {
+  intent_id: string;
+  environment: Environment;
+  kind: IntentKind;
+  item_id: TextOrNull;
+  user_id: TextOrNull;
+  /** What it takes to go on after a crash (a public token, a link token), sealed; null once settled. */
+  detail: BytesOrNull;
+  key_id: TextOrNull;
+  holder: TextOrNull;
+  /** Of the lease under which it was opened. */
+  fence: TimeOrNull;
+  opened_at: number;
+  settled_at: TimeOrNull;
+  outcome: ColumnType<IntentOutcome | null, IntentOutcome | null | undefined, IntentOutcome | null>;
+  /** Of Plaid's answer: what its support asks for first. */
+  request_id: TextOrNull;
+  /** The failure, as JSON without secrets. */
+  note: TextOrNull;
+}
+
+/** Who may work on what until when. A row is never deleted, for its fence must not start again. */
+export interface LeasesTable {
+  name: string;
+  holder: string;
+  fence: number;
+  until_ms: number;
+}
+
+/** The history: rows are added, never changed. */
+export interface EventsTable {
+  seq: Generated<number>;
+  environment: Environment;
+  at: number;
+  item_id: TextOrNull;
+  kind: string;
+  /** Who or what did it: a webhook, a check, a user of the CLI. */
+  actor: TextOrNull;
+  /** JSON without secrets. */
+  detail: string;
+  request_id: TextOrNull;
+}
+
+/** Webhooks as they came. Plaid gives them no id, so the hash of the body and the time of signing are one. */
+export interface DeliveriesTable {
+  body_sha256: string;
+  iat: number;
+  environment: Environment;
+  webhook_type: string;
+  webhook_code: string;
+  item_id: TextOrNull;
+  /** Sealed, because Link's webhooks carry public tokens; null once applied. */
+  body: BytesOrNull;
+  key_id: TextOrNull;
+  received_at: number;
+  applied_at: TimeOrNull;
+}
+
+/** How far each subscriber has read the events. */
+export interface CursorsTable {
+  subscriber: string;
+  seq: number;
+  updated_at: number;
+}
+
+export interface Schema {
+  keys: KeysTable;
+  items: ItemsTable;
+  fingerprints: FingerprintsTable;
+  intents: IntentsTable;
+  leases: LeasesTable;
+  events: EventsTable;
+  deliveries: DeliveriesTable;
+  cursors: CursorsTable;
+  migrations: MigrationsTable;
+}
+
+export interface MigrationsTable {
+  number: number;
+  name: string;
+  checksum: string;
+  applied_at: number;
+}

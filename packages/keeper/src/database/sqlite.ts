@@ -1,0 +1,232 @@
+// SQLite in one file. Two connections: one reads, so that nobody sees what is not committed yet; one writes, for all
+// of this process in turn. Transactions that wait while one is being written share the next commit and its fsync (group
+// commit), each inside a savepoint of its own, so that one that fails takes nothing else with it.
+
+import BetterSqlite, { type Database as Handle, type Statement } from "better-sqlite3";
+import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import type { QueryResult } from "kysely";
+import { createSql, type Run } from "./connection.ts";
+import { sqlite } from "./differences.ts";
+import { closedFailure, perform, type Engine, type Work } from "./engine.ts";
+import { databaseFailure, DatabaseError, fromSqlite } from "./failure.ts";
+
+/** How long the lock of another process is waited for. */
+const busyMs = 10_000;
+/** One batch holds the lock for about this long at most, so that another process gets its turn. */
+const batchMs = 20;
+const maxStatements = 500;
+
+interface Waiting {
+  readonly work: Work<unknown>;
+  readonly patience: number;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Opens the file, or makes it, readable by its owner alone. Throws what `fromSqlite` makes of SQLite's errors. */
+export function openSqlite(file: string, patienceMs: number): Engine {
+  try {
+    prepareFile(file);
+    const writer = connect(file);
+    // Another process's lock is waited for without standing still: see `begin`.
+    writer.pragma("busy_timeout = 0");
+    const reader = connect(file);
+    reader.pragma("query_only = on");
+    return engine(writer, reader, patienceMs);
+  } catch (error) {
+    throw fromSqlite(error);
+  }
+}
+
+function prepareFile(file: string): void {
+  const folder = dirname(file);
+  const made = mkdirSync(folder, { recursive: true, mode: 0o700 });
+  closeSync(openSync(file, "a", 0o600));
+  for (const name of made === undefined ? [folder] : [folder, dirname(made)]) {
+    const descriptor = openSync(name, "r");
+    fsyncSync(descriptor);
+    closeSync(descriptor);
+  }
+}
+
+function connect(file: string): Handle {
+  const handle = new BetterSqlite(file, { timeout: busyMs });
+  handle.pragma("journal_mode = wal");
+  handle.pragma("synchronous = full");
+  handle.pragma("fullfsync = on");
+  handle.pragma("checkpoint_fullfsync = on");
+  handle.pragma("foreign_keys = on");
+  handle.pragma("secure_delete = on");
+  // Pages of the indexes are written again and again: copying them over less often (16 MB) copies fewer.
+  handle.pragma("wal_autocheckpoint = 4000");
+  const is = (name: string) => handle.pragma(name, { simple: true });
+  if (is("journal_mode") !== "wal" || is("synchronous") !== 2 || is("foreign_keys") !== 1) {
+    handle.close();
+    throw new DatabaseError(
+      databaseFailure(
+        "not-durable",
+        "SQLite did not accept journal_mode = wal, synchronous = full, foreign_keys = on",
+      ),
+    );
+  }
+  return handle;
+}
+
+function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
+  const queue: Waiting[] = [];
+  let draining: Promise<void> | undefined;
+  let closed = false;
+
+  const fromReader = statements(reader);
+  const fromWriter = statements(writer);
+  const [savepoint, release, back, commit, rollback] = [
+    "savepoint one",
+    "release one",
+    "rollback to one",
+    "commit",
+    "rollback",
+  ].map((text) => {
+    const statement = writer.prepare(text);
+    return () => void statement.run();
+  }) as [() => void, () => void, () => void, () => void, () => void];
+
+  const transaction = <Value>(work: Work<Value>, patience = patienceMs): Promise<Value> =>
+    new Promise<Value>((resolve, reject) => {
+      if (closed) return reject(closedFailure());
+      queue.push({ work, patience, resolve, reject } as Waiting);
+      draining ??= drain();
+    });
+
+  const onWriter: Run = ({ sql, parameters }) => execute(fromWriter(sql), parameters);
+  const onItsOwn: Run = (query) => {
+    const statement = fromReader(query.sql);
+    if (statement.readonly) return execute(statement, query.parameters);
+    return transaction(async (sql) => ({ commit: true, value: await sql.executeQuery(query) }));
+  };
+  const { sql, bind } = createSql(sqlite.spelling, onItsOwn);
+
+  async function drain(): Promise<void> {
+    while (queue.length > 0) {
+      // Whoever was woken by the last commit, or by the same round of the event loop, comes along.
+      await new Promise(setImmediate);
+      try {
+        await begin(writer);
+      } catch (error) {
+        for (const { reject } of queue.splice(0)) reject(error);
+        continue;
+      }
+      await batch();
+    }
+    // In the same breath as the look at the queue: whoever comes after it starts anew.
+    draining = undefined;
+  }
+
+  async function batch(): Promise<void> {
+    const members: Waiting[] = [];
+    const tell: (() => void)[] = [];
+    const end = performance.now() + batchMs;
+    let committing = false;
+    try {
+      do {
+        const waiting = queue.shift()!;
+        members.push(waiting);
+        tell.push(await member(waiting));
+      } while (queue.length > 0 && performance.now() < end);
+      committing = true;
+      commit();
+    } catch (thrown) {
+      const error = fromSqlite(thrown);
+      try {
+        if (writer.inTransaction) rollback();
+      } catch {
+        // Then the next BEGIN fails, and says so to those who come next.
+      }
+      for (const { reject } of members) reject(committing ? unsureOf(error) : error);
+      return;
+    }
+    for (const one of tell) one();
+  }
+
+  /** Does one piece of work in its savepoint. Gives what is to be told once the batch is on disk; throws if all is lost. */
+  async function member({ work, patience, resolve, reject }: Waiting): Promise<() => void> {
+    savepoint();
+    let tell: () => void;
+    let keep = false;
+    try {
+      const { commit, value } = await perform(work, bind(onWriter), patience);
+      keep = commit;
+      tell = () => resolve(value);
+    } catch (error) {
+      // Out of disk or memory, SQLite itself has rolled everything back.
+      if (!writer.inTransaction) throw error;
+      tell = () => reject(error);
+    }
+    if (!keep) back();
+    release();
+    return tell;
+  }
+
+  return {
+    differences: sqlite,
+    sql,
+    run: onItsOwn,
+    transaction,
+    close: async () => {
+      closed = true;
+      await draining;
+      reader.close();
+      writer.close();
+    },
+  };
+}
+
+/** Takes the lock for writing. Waits for another process in the event loop's time, not in SQLite's, which would stand still. */
+async function begin(writer: Handle): Promise<void> {
+  const end = performance.now() + busyMs;
+  for (;;) {
+    try {
+      writer.prepare("begin immediate").run();
+      return;
+    } catch (thrown) {
+      const error = fromSqlite(thrown);
+      const busy = error instanceof DatabaseError && error.failure.kind === "busy";
+      if (!busy || performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+}
+
+/** Prepared statements by their text: SQLite is so fast that preparing one takes longer than running it. */
+function statements(handle: Handle): (text: string) => Statement {
+  const known = new Map<string, Statement>();
+  return (text) => {
+    let statement = known.get(text);
+    if (!statement) {
+      try {
+        statement = handle.prepare(text);
+      } catch (error) {
+        throw fromSqlite(error);
+      }
+      if (known.size >= maxStatements) known.delete(known.keys().next().value!);
+      known.set(text, statement);
+    }
+    return statement;
+  };
+}
+
+function execute(statement: Statement, parameters: readonly unknown[]): QueryResult<unknown> {
+  try {
+    if (statement.reader) return { rows: statement.all(...parameters) };
+    const { changes } = statement.run(...parameters);
+    return { numAffectedRows: BigInt(changes), rows: [] };
+  } catch (error) {
+    throw fromSqlite(error);
+  }
+}
+
+/** A commit that failed for want of room did not happen; one whose fsync failed may have. */
+function unsureOf(error: unknown): unknown {
+  if (!(error instanceof DatabaseError) || error.failure.kind === "full") return error;
+  return new DatabaseError({ ...error.failure, committed: "unknown" });
+}

@@ -1,0 +1,306 @@
+// The escrow: a journal on the local disk for what must not be lost between Plaid's answer and the database's commit.
+// `record` resolves when the bytes would survive a power cut; records that wait at the same time share one fsync.
+// Each process writes a journal of its own, under a lock; whoever opens the escrow later takes over the journals of
+// the dead, and a journal goes away when all that it holds is settled.
+
+import { join } from "node:path";
+import { err, ok, type Result } from "sett";
+import { nodeFiles, type Files, type Lock, type OpenFile } from "./files.ts";
+import { encodeRecord, encodeSettled, scan, type Damage, type EscrowRecord } from "./journal.ts";
+
+/** Why the disk did not take or give what it should. */
+export interface EscrowFailure {
+  readonly kind: "full" | "unavailable";
+  /** The system's code, such as `ENOSPC`. */
+  readonly code: string | null;
+  readonly detail: string;
+}
+
+/** A place in a journal that is no record. The rest of it was read all the same, and the file is kept. */
+export interface EscrowDamage extends Damage {
+  readonly file: string;
+  readonly detail: string;
+}
+
+export interface Replay {
+  /** What the dead recorded and nobody settled, oldest first. */
+  readonly records: readonly EscrowRecord[];
+  /** To be shown to a person: a token may be in it. */
+  readonly damage: readonly EscrowDamage[];
+  /** Records that were never finished, and so never acknowledged. */
+  readonly torn: number;
+  /** Names of the journals that these records are in, as their processes, now gone, minted them. */
+  readonly gone: readonly string[];
+}
+
+export interface EscrowOptions {
+  /** A new name each time, unlike any other on the machine. */
+  readonly mint: () => string;
+  readonly files?: Files | undefined;
+  /** Bytes of a journal from which on it is written anew without what is settled; 1 MiB unless told. */
+  readonly compactAt?: number | undefined;
+}
+
+interface Adopted {
+  readonly name: string;
+  readonly lock: Lock;
+  readonly open: Set<string>;
+  /** Of its records; remembered in our own journal for as long as this one is there. */
+  readonly settled: Set<string>;
+  readonly damaged: boolean;
+}
+
+interface Waiting {
+  readonly bytes: Buffer;
+  readonly record: EscrowRecord | undefined;
+  readonly done: (result: Result<undefined, EscrowFailure>) => void;
+}
+
+/** Taken in advance, written with zeros: a sync then has no file size to write, and a full disk leaves room for this much. */
+const roomBytes = 65_536;
+const lockTries = 100;
+const journalName = /^([\w-]+)\.journal$/;
+
+/** Opens the escrow in a folder of its own, which is made if need be. */
+export async function openEscrow(
+  folder: string,
+  options: EscrowOptions,
+): Promise<Result<Escrow, EscrowFailure>> {
+  const escrow = new Escrow(folder, options);
+  const begun = await asValue(() => escrow.begin());
+  return begun.ok ? ok(escrow) : begun;
+}
+
+export class Escrow {
+  readonly #folder: string;
+  readonly #files: Files;
+  readonly #name: string;
+  readonly #compactAt: number;
+  #lock: Lock | undefined;
+  #file: OpenFile | undefined;
+  #size = 0;
+  #room = 0;
+  /** After a failed write or sync nobody knows what is on disk: the next thing is to write a new file. */
+  #broken = false;
+  /** Of this process, not settled, as they stand in the journal. */
+  readonly #live = new Map<string, Buffer>();
+  readonly #adopted = new Set<Adopted>();
+  readonly #queue: Waiting[] = [];
+  #pumping: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(folder: string, { mint, files = nodeFiles, compactAt = 1 << 20 }: EscrowOptions) {
+    this.#folder = folder;
+    this.#files = files;
+    this.#name = mint();
+    this.#compactAt = compactAt;
+    if (!journalName.test(`${this.#name}.journal`))
+      throw new TypeError("a journal's name is of letters, digits, _ and -");
+  }
+
+  /** Makes the journal of this process. */
+  async begin(): Promise<undefined> {
+    await this.#files.makeFolder(this.#folder);
+    // Whoever is looking for journals of the dead may try our lock in the moment between its making and its taking.
+    for (let tries = 0; !(this.#lock = this.#files.lock(this.#path("lock"))); tries++) {
+      if (tries === lockTries)
+        throw new TypeError("a journal of this name is in use: mint a new name each time");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    try {
+      await this.#writeAnew();
+    } catch (error) {
+      this.#lock.release();
+      throw error;
+    }
+  }
+
+  /** Resolves with `ok` when the record would survive a power cut. An `err` means that it may not: do not rely on it. */
+  record(record: EscrowRecord): Promise<Result<undefined, EscrowFailure>> {
+    return this.#append(encodeRecord(record), record);
+  }
+
+  /** The record is in the database. Should this be forgotten in a crash, the record is replayed once more. */
+  async settle(id: string): Promise<Result<undefined, EscrowFailure>> {
+    const adopted = [...this.#adopted].filter(({ open }) => open.has(id));
+    const own = this.#live.delete(id);
+    if (!own && adopted.length === 0) return ok(undefined);
+    const written = await this.#append(encodeSettled(id), undefined);
+    for (const { open, settled } of adopted) {
+      open.delete(id);
+      settled.add(id);
+    }
+    if (!written.ok) return written;
+    return asValue(() => this.#dismiss());
+  }
+
+  /**
+   * Takes over the journals of processes that are gone, and gives what they left. What this process recorded itself is
+   * not given. Before a journal goes, and with it the proof that its process is gone, `beforeForgetting` is told its name;
+   * if that says no, the journal stays for now.
+   */
+  replay(
+    beforeForgetting: (gone: readonly string[]) => Promise<boolean> = async () => true,
+  ): Promise<Result<Replay, EscrowFailure>> {
+    return asValue(async () => {
+      const records = new Map<string, EscrowRecord>();
+      const settled = new Set<string>();
+      const damage: EscrowDamage[] = [];
+      let torn = 0;
+      const entries = await this.#files.list(this.#folder);
+      for (const name of entries.sort().flatMap((entry) => journalName.exec(entry)?.[1] ?? [])) {
+        if (name === this.#name || [...this.#adopted].some((journal) => journal.name === name)) continue;
+        const lock = this.#files.lock(this.#path("lock", name));
+        if (!lock) continue; // its process lives
+        const bytes = await this.#files
+          .read(this.#path("journal", name))
+          .catch((error: NodeJS.ErrnoException) => {
+            if (error.code !== "ENOENT") throw error;
+            return undefined;
+          });
+        if (!bytes) {
+          lock.release(); // somebody else has just been here
+          continue;
+        }
+        const found = scan(bytes);
+        for (const record of found.records) records.set(record.id, record);
+        for (const id of found.settled) settled.add(id);
+        const bad = found.damage.filter(({ kind }) => kind === "damaged");
+        torn += found.damage.length - bad.length;
+        for (const one of bad) damage.push(described(one, this.#path("journal", name)));
+        const open = new Set(found.records.map(({ id }) => id));
+        this.#adopted.add({ name, lock, open, settled: new Set(), damaged: bad.length > 0 });
+      }
+      for (const id of settled) {
+        records.delete(id);
+        for (const journal of this.#adopted) if (journal.open.delete(id)) journal.settled.add(id);
+      }
+      const named = (open: boolean) =>
+        [...this.#adopted].filter((journal) => journal.open.size > 0 === open).map(({ name }) => name);
+      const empty = named(false);
+      if (empty.length > 0 && (await beforeForgetting(empty))) await this.#dismiss();
+      const gone = named(true);
+      return { records: [...records.values()].sort((a, b) => a.at - b.at), damage, torn, gone };
+    });
+  }
+
+  /** How many records wait to be settled, this process's own and those it took over. */
+  get waiting(): number {
+    return this.#live.size + [...this.#adopted].reduce((sum, { open }) => sum + open.size, 0);
+  }
+
+  /** Finishes what was asked for and lets go of the folder. What is not settled stays for the next to open it. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#pumping;
+    await this.#file?.close();
+    if (this.#live.size === 0 && !this.#broken && [...this.#adopted].every(({ open }) => open.size === 0)) {
+      await this.#files.remove(this.#path("journal"));
+      await this.#files.remove(this.#path("lock"));
+    }
+    for (const { lock } of this.#adopted) lock.release();
+    this.#lock?.release();
+  }
+
+  #append(bytes: Buffer, record: EscrowRecord | undefined): Promise<Result<undefined, EscrowFailure>> {
+    if (this.#closed) throw new TypeError("the escrow has been closed");
+    return new Promise((done) => {
+      this.#queue.push({ bytes, record, done });
+      this.#pumping ??= this.#pump();
+    });
+  }
+
+  /** Writes all that waits in one go, and syncs once if any of it is a record. */
+  async #pump(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0);
+      const outcome = await asValue(() => this.#write(batch));
+      if (!outcome.ok) this.#broken = true;
+      for (const { record, bytes, done } of batch) {
+        if (outcome.ok && record) this.#live.set(record.id, bytes);
+        done(outcome);
+      }
+    }
+    // In the same breath as the look at the queue: whoever comes after it starts anew.
+    this.#pumping = undefined;
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<undefined> {
+    if (this.#broken || this.#size > this.#compactAt) await this.#writeAnew();
+    const bytes = Buffer.concat(batch.map((waiting) => waiting.bytes));
+    const file = this.#file!;
+    if (this.#size + bytes.length > this.#room) {
+      const room = Math.ceil(bytes.length / roomBytes) * roomBytes;
+      await file.write(Buffer.alloc(room), this.#room);
+      this.#room += room;
+    }
+    await file.write(bytes, this.#size);
+    this.#size += bytes.length;
+    if (batch.some(({ record }) => record)) await file.sync();
+  }
+
+  /** A new file with what is not settled takes the place of the old one, which stays whole until then. */
+  async #writeAnew(): Promise<void> {
+    const path = this.#path("journal");
+    const next = `${path}.new`;
+    // That somebody else's record is settled must be remembered for as long as his journal is there.
+    const others = [...this.#adopted].flatMap(({ settled }) => [...settled].map(encodeSettled));
+    const bytes = Buffer.concat([...this.#live.values(), ...others]);
+    const room = Math.ceil((bytes.length + 1) / roomBytes) * roomBytes;
+    await this.#files.remove(next);
+    const file = await this.#files.create(next);
+    try {
+      await file.write(Buffer.concat([bytes, Buffer.alloc(room - bytes.length)]), 0);
+      await file.sync();
+      await this.#files.rename(next, path);
+      await this.#files.syncFolder(this.#folder);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    const old = this.#file;
+    this.#file = file;
+    this.#size = bytes.length;
+    this.#room = room;
+    this.#broken = false;
+    await old?.close().catch(() => {});
+  }
+
+  /** Removes the journals of the dead in which nothing is open any more; one with damage in it is put aside, not away. */
+  async #dismiss(): Promise<undefined> {
+    for (const journal of [...this.#adopted].filter(({ open }) => open.size === 0)) {
+      this.#adopted.delete(journal);
+      const path = this.#path("journal", journal.name);
+      if (journal.damaged) await this.#files.rename(path, `${path}.damaged`);
+      else await this.#files.remove(path);
+      await this.#files.remove(`${path}.new`);
+      await this.#files.syncFolder(this.#folder);
+      await this.#files.remove(this.#path("lock", journal.name));
+      journal.lock.release();
+    }
+  }
+
+  #path(kind: "journal" | "lock", name = this.#name): string {
+    return join(this.#folder, `${name}.${kind}`);
+  }
+}
+
+const described = (damage: Damage, file: string): EscrowDamage => ({
+  ...damage,
+  file,
+  detail: `${file}: ${damage.bytes} bytes at offset ${damage.offset} are no record; the rest of it was read, and the file is kept`,
+});
+
+async function asValue<Value>(work: () => Promise<Value>): Promise<Result<Value, EscrowFailure>> {
+  try {
+    return ok(await work());
+  } catch (error) {
+    const { code, message } = Object(error) as { code?: unknown; message?: unknown };
+    if (typeof code !== "string") throw error;
+    return err({
+      kind: code === "ENOSPC" || code === "EDQUOT" ? "full" : "unavailable",
+      code,
+      detail: String(message),
+    });
+  }
+}

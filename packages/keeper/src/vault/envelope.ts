@@ -1,0 +1,126 @@
+// The bytes of a sealed secret, and nothing else: no key is looked up here, no time is told.
+//
+//   version 1   01 | key id (8) | context (32) | nonce (12) | ciphertext | tag (16)
+//   version 2   02 | wrapped length (2) | wrapped key | context (32) | nonce (12) | ciphertext | tag (16)
+//
+// AES-256-GCM, whose additional data is everything before the nonce. The context is the SHA-256 of what the secret
+// belongs to (purpose, environment, subject), so the tag binds it; and because it stands in the envelope, a whole
+// envelope in the wrong place can be told from a damaged one. Version 1 names a data key of the database; version 2
+// carries its own, wrapped, and can be opened without the database.
+
+import { createCipheriv, createDecipheriv, hash, randomFillSync, type KeyObject } from "node:crypto";
+import { err, ok, type Result } from "sett";
+
+/** What a secret belongs to. An envelope opens for the very same context only. */
+export interface Context {
+  readonly purpose: "token" | "intent" | "webhook" | "escrow";
+  readonly environment: "sandbox" | "production";
+  /** The `item_id`, or the id of the row or record that holds the envelope. */
+  readonly subject: string;
+}
+
+/** `damaged`: not a byte of it may be trusted. `swapped`: whole, but put where it does not belong. */
+export type EnvelopeFault = "damaged" | "swapped";
+
+const keyIdBytes = 8;
+const contextBytes = 32;
+const nonceBytes = 12;
+const tagBytes = 16;
+const algorithm = "aes-256-gcm";
+
+/** How many bytes an envelope of version 1 adds. */
+const overhead = 1 + keyIdBytes + contextBytes + nonceBytes + tagBytes;
+
+/** An envelope's own statement of the key it wants; null for what is no envelope. */
+export type KeyWanted =
+  { readonly version: 1; readonly keyId: string } | { readonly version: 2; readonly wrapped: Buffer };
+
+export function keyWanted(envelope: Uint8Array): KeyWanted | null {
+  const bytes = view(envelope);
+  if (bytes[0] === 1 && bytes.length >= overhead) {
+    return { version: 1, keyId: bytes.toString("hex", 1, 1 + keyIdBytes) };
+  }
+  if (bytes[0] === 2 && bytes.length >= 3) {
+    const start = headLength(bytes) - contextBytes;
+    if (bytes.length >= start + contextBytes + nonceBytes + tagBytes) {
+      return { version: 2, wrapped: bytes.subarray(3, start) };
+    }
+  }
+  return null;
+}
+
+/** Seals under a data key of the database, `keyId` being its 16 hex digits. */
+export function sealWithKey(plain: Uint8Array, context: Context, keyId: string, key: KeyObject): Buffer {
+  const out = Buffer.allocUnsafe(overhead + plain.length);
+  out[0] = 1;
+  out.write(keyId, 1, keyIdBytes, "hex");
+  return seal(out, 1 + keyIdBytes, plain, context, key);
+}
+
+/** Seals so that the envelope carries its key. */
+export function sealPortable(
+  plain: Uint8Array,
+  context: Context,
+  wrapped: Uint8Array,
+  key: KeyObject,
+): Buffer {
+  const at = 3 + wrapped.length;
+  const out = Buffer.allocUnsafe(at + contextBytes + nonceBytes + plain.length + tagBytes);
+  out[0] = 2;
+  out.writeUInt16BE(wrapped.length, 1);
+  out.set(wrapped, 3);
+  return seal(out, at, plain, context, key);
+}
+
+function seal(out: Buffer, at: number, plain: Uint8Array, context: Context, key: KeyObject): Buffer {
+  contextHash(context).copy(out, at);
+  const head = at + contextBytes;
+  const nonce = randomFillSync(out.subarray(head, head + nonceBytes));
+  const cipher = createCipheriv(algorithm, key, nonce, { authTagLength: tagBytes });
+  cipher.setAAD(out.subarray(0, head));
+  const start = head + nonceBytes;
+  cipher.update(plain).copy(out, start);
+  cipher.final();
+  cipher.getAuthTag().copy(out, start + plain.length);
+  return out;
+}
+
+/** Opens an envelope with the key that `keyWanted` named. */
+export function openWithKey(
+  envelope: Uint8Array,
+  context: Context,
+  key: KeyObject,
+): Result<Buffer, EnvelopeFault> {
+  const bytes = view(envelope);
+  if (keyWanted(bytes) === null) return err("damaged");
+  const head = headLength(bytes);
+  const start = head + nonceBytes;
+  const end = bytes.length - tagBytes;
+  const decipher = createDecipheriv(algorithm, key, bytes.subarray(head, start), { authTagLength: tagBytes });
+  decipher.setAAD(bytes.subarray(0, head));
+  decipher.setAuthTag(bytes.subarray(end));
+  const plain = decipher.update(bytes.subarray(start, end));
+  try {
+    decipher.final();
+  } catch {
+    plain.fill(0);
+    return err("damaged");
+  }
+  if (!contextHash(context).equals(bytes.subarray(head - contextBytes, head))) {
+    plain.fill(0);
+    return err("swapped");
+  }
+  return ok(plain);
+}
+
+const headLength = (bytes: Buffer) =>
+  (bytes[0] === 1 ? 1 + keyIdBytes : 3 + bytes.readUInt16BE(1)) + contextBytes;
+
+/** Each part with its length before it, so that no two contexts are the same bytes. */
+function contextHash({ purpose, environment, subject }: Context): Buffer {
+  const length = Buffer.byteLength(subject);
+  return hash("sha256", `sett ${purpose} ${environment} ${length} ${subject}`, "buffer");
+}
+
+const view = (bytes: Uint8Array) =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
