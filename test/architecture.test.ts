@@ -48,6 +48,32 @@ const rooms: Record<string, Room> = {
     imports: ["sandbox"],
     packages: ["commander", "node:"],
   },
+  database: {
+    files: "packages/keeper/src/database/",
+    imports: ["sett"],
+    packages: ["kysely", "better-sqlite3", "pg", "node:"],
+  },
+  vault: {
+    files: "packages/keeper/src/vault/",
+    imports: ["database", "sett"],
+    packages: ["kysely", "node:"],
+  },
+  escrow: { files: "packages/keeper/src/escrow/", imports: ["sett"], packages: ["better-sqlite3", "node:"] },
+  lifecycle: {
+    files: "packages/keeper/src/lifecycle/",
+    imports: ["database", "vault", "escrow", "sett"],
+    packages: ["kysely", "node:"],
+  },
+  inbox: {
+    files: "packages/keeper/src/inbox/",
+    imports: ["database", "vault", "sett", "webhook"],
+    packages: ["kysely", "node:"],
+  },
+  keeper: {
+    files: "packages/keeper/src/",
+    imports: ["database", "vault", "escrow", "lifecycle", "inbox", "sett", "plaid"],
+    packages: ["node:"],
+  },
 };
 
 const forbiddenNames = /^(utils?|helpers?|lib|common|types?|interfaces?|core|managers?|services?)$/;
