@@ -38,6 +38,10 @@ tester.run("an ignored Result", ignoredResult, {
   ],
   valid: [
     { name: "kept", code: `${given} const got = await get(); if (!got.ok) throw new Error(got.error);` },
+    {
+      name: "kept for later",
+      code: `${given} let got: ReturnType<typeof get> | undefined; got ??= get(); void got;`,
+    },
     { name: "returned", code: `${given} const f = async () => { return get(); };` },
     { name: "said to be ignored", code: `${given} void (await get());` },
     { name: "a Response has an ok, too", code: `await fetch("http://127.0.0.1/");` },

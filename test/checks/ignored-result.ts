@@ -1,7 +1,7 @@
 // A rule for eslint, since TypeScript has none: whoever throws a Result away has not asked whether it went well.
 // It hides how a Result is known by its type. `void call()` says that it is meant.
 
-import { ESLintUtils } from "@typescript-eslint/utils";
+import { AST_NODE_TYPES, ESLintUtils } from "@typescript-eslint/utils";
 import type { Type } from "typescript";
 
 export const ignoredResult = ESLintUtils.RuleCreator.withoutDocs({
@@ -28,6 +28,7 @@ export const ignoredResult = ESLintUtils.RuleCreator.withoutDocs({
 
     return {
       ExpressionStatement({ expression }) {
+        if (expression.type === AST_NODE_TYPES.AssignmentExpression) return; // kept
         const type = services.getTypeAtLocation(expression);
         const awaited = checker.getAwaitedType(type) ?? type;
         const parts = awaited.isUnion() ? awaited.types : [awaited];
