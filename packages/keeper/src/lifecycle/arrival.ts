@@ -1,0 +1,155 @@
+// How a token that Plaid gave becomes part of an Item's row, whoever brings it, and however late. The rule is not the
+// fence of a lease but the chain of tokens: Plaid gave it for the one before, so it counts if that is what the row has.
+
+import { err, ok, type Result } from "sett";
+import type { Sql } from "../database/connection.ts";
+import { releaseLease } from "../database/leases.ts";
+import type { Sealed } from "../vault/vault.ts";
+import type { KeeperFailure } from "./failure.ts";
+import { addEvent, closeIntent, lockItem, viewOf, type ItemRow, type ItemView } from "./ledger.ts";
+import type { Means } from "./means.ts";
+
+/** What Plaid gave, and what it takes to put it where it belongs. */
+export interface Given {
+  readonly kind: "exchange" | "import" | "rotate";
+  readonly intent_id: string;
+  readonly item_id: string;
+  readonly request_id: string | null;
+  /** Of the token that this one replaces; 0 for an exchange. */
+  readonly from_version: number;
+  /** Of the lease under which it was asked for. */
+  readonly fence: number;
+  readonly access_token: string;
+  readonly about: About;
+  /** What Plaid said of an Item that is imported. */
+  readonly seen?: Partial<Pick<ItemRow, "state" | "error_code" | "webhook" | "created_at">>;
+}
+
+/** What the application said of a new Item. */
+export interface About {
+  readonly user_id: string | null;
+  readonly institution_id: string | null;
+  readonly institution_name: string | null;
+  /** In hex. */
+  readonly fingerprints: readonly string[];
+}
+
+export const nothingKnown: About = {
+  user_id: null,
+  institution_id: null,
+  institution_name: null,
+  fingerprints: [],
+};
+
+/** Puts the token in its place and closes its intent, also where that had been given up; does nothing the second time. */
+export const arrive = (
+  means: Means,
+  sql: Sql,
+  given: Given,
+  token: Sealed,
+): Promise<Result<ItemView, KeeperFailure>> =>
+  given.kind === "rotate" ? rotated(means, sql, given, token) : linked(means, sql, given, token);
+
+/** A new Item, or one that was known already: a stranded one is whole again, for the exchange gives the token that works. */
+async function linked(
+  means: Means,
+  sql: Sql,
+  { kind, intent_id, item_id, request_id, about, seen }: Given,
+  token: Sealed,
+): Promise<Result<ItemView, KeeperFailure>> {
+  const { environment, now, database } = means;
+  const intent = await database.differences
+    .lockRows(sql.selectFrom("intents").select("outcome").where("intent_id", "=", intent_id))
+    .executeTakeFirst();
+  const { user_id, institution_id, institution_name } = about;
+  const made =
+    intent?.outcome === "done"
+      ? undefined
+      : await sql
+          .insertInto("items")
+          .values({
+            item_id,
+            environment,
+            user_id,
+            institution_id,
+            institution_name,
+            state: "healthy",
+            ...seen,
+            token: token.bytes,
+            key_id: token.key_id,
+            token_at: now(),
+            linked_at: now(),
+          })
+          .onConflict((conflict) => conflict.column("item_id").doNothing())
+          .returningAll()
+          .executeTakeFirst();
+  let row = made ?? (await lockItem(means, sql, item_id));
+  if (!row) return err({ kind: "unknown-item", item_id });
+  if (intent?.outcome === "done") return ok(viewOf(row)); // brought in before
+  if (!made && kind === "import" && row.state !== "stranded") return ok(viewOf(row)); // known
+  if (!made && row.state === "stranded") row = await replaceToken(means, sql, item_id, token);
+  if (made && about.fingerprints.length > 0) {
+    const rows = about.fingerprints.map((text) => ({ item_id, fingerprint: Buffer.from(text, "hex") }));
+    await sql.insertInto("fingerprints").values(rows).execute();
+  }
+  await closeIntent(means, sql, intent_id, { outcome: "done", request_id, givenUp: true });
+  await sql.updateTable("intents").set({ item_id }).where("intent_id", "=", intent_id).execute();
+  await sql.deleteFrom("leases").where("name", "=", leaseOfExchange(intent_id)).execute();
+  const detail = made ? {} : { again: true };
+  await addEvent(means, sql, {
+    kind: kind === "import" ? "item.imported" : "item.linked",
+    item_id,
+    detail,
+    request_id,
+  });
+  return ok(viewOf(row));
+}
+
+/** Who holds it works on the Item. */
+export const leaseOfItem = (itemId: string): string => `item ${itemId}`;
+
+/** An exchange knows of no Item yet. Its intent is never opened again, so its lease may go with it. */
+export const leaseOfExchange = (intentId: string): string => `exchange ${intentId}`;
+
+async function rotated(
+  means: Means,
+  sql: Sql,
+  { intent_id, item_id, request_id, from_version, fence }: Given,
+  token: Sealed,
+): Promise<Result<ItemView, KeeperFailure>> {
+  // In the order in which a flight takes them.
+  await releaseLease(sql, { name: leaseOfItem(item_id), fence });
+  let row = await lockItem(means, sql, item_id);
+  if (!row) return err({ kind: "unknown-item", item_id });
+  if (row.token === null || row.token_version > from_version) return ok(viewOf(row)); // brought in before
+  const wasStranded = row.state === "stranded";
+  row = await replaceToken(means, sql, item_id, token);
+  await closeIntent(means, sql, intent_id, { outcome: "done", request_id, givenUp: true });
+  const detail = {
+    token_version: row.token_version,
+    ...(wasStranded && { from: "stranded", to: "healthy" }),
+  };
+  await addEvent(means, sql, { kind: "item.rotated", item_id, detail, request_id });
+  return ok(viewOf(row));
+}
+
+function replaceToken({ now }: Means, sql: Sql, itemId: string, token: Sealed) {
+  return sql
+    .updateTable("items")
+    .set((row) => ({
+      token: token.bytes,
+      key_id: token.key_id,
+      token_version: row("token_version", "+", 1),
+      token_at: now(),
+      revision: row("revision", "+", 1),
+      state: row
+        .case()
+        .when("state", "=", "stranded")
+        .then("healthy" as const)
+        .else(row.ref("state"))
+        .end(),
+    }))
+    .where("item_id", "=", itemId)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}

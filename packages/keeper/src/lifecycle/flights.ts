@@ -1,0 +1,188 @@
+// One flight per Item, over all processes: whoever changes an Item holds its lease, and whoever takes the lease first
+// finishes what was left open under the one before. In this process those who want the same Item take turns.
+
+import { err, ok, type Result } from "sett";
+import { claimLease, releaseLease, renewLease, type Lease } from "../database/leases.ts";
+import type { Sql } from "../database/connection.ts";
+import type { KeeperFailure } from "./failure.ts";
+import { lockItem, type IntentRow, type ItemRow, type ItemView } from "./ledger.ts";
+import { databaseFailed, transact, type Means } from "./means.ts";
+import { leaseOfItem } from "./arrival.ts";
+import type { Salvage } from "./salvage.ts";
+
+/** An Item under way: its row as of the start, the intent that is open, the lease that both are under. */
+export interface Flight {
+  readonly item: ItemRow;
+  readonly intent: IntentRow;
+  readonly lease: Lease;
+}
+
+/** Writes down, in the transaction that took the lease, what is about to be done; or refuses. */
+export type Begin = (sql: Sql, item: ItemRow, lease: Lease) => Promise<Result<IntentRow, KeeperFailure>>;
+
+/** Does what the intent says and closes it. `resumed`: it may have been done already. It gives up the lease. */
+export type Act = (flight: Flight, resumed: boolean) => Promise<Result<ItemView, KeeperFailure>>;
+
+const shortestPauseMs = 5;
+const longestPauseMs = 100;
+
+export class Flights {
+  readonly #means: Means;
+  readonly #salvage: Salvage;
+  /** Finishes whatever kind of intent was left open. */
+  readonly #finish: Act;
+  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #landings = new Map<string, Promise<Result<undefined, KeeperFailure>>>();
+
+  constructor(means: Means, salvage: Salvage, finish: Act) {
+    this.#means = means;
+    this.#salvage = salvage;
+    this.#finish = finish;
+  }
+
+  /** Begins and acts, once the Item is free and nothing on it is open. */
+  fly(itemId: string, begin: Begin, act: Act): Promise<Result<ItemView, KeeperFailure>> {
+    return this.#inTurn(itemId, async () => {
+      for (;;) {
+        const boarded = await this.#board(itemId, begin, this.#means.patienceMs);
+        if (!boarded.ok) return boarded;
+        const { flight, resumed } = boarded.value!;
+        if (!resumed) return act(flight, false);
+        const finished = await this.#finish(flight, true);
+        if (!finished.ok && isInTheWay(finished.error)) return finished;
+      }
+    });
+  }
+
+  /** Finishes what is open on the Item; of endings it gives back the bad one. With no patience it leaves alone what others are at. */
+  land(itemId: string, patienceMs = this.#means.patienceMs): Promise<Result<undefined, KeeperFailure>> {
+    const under = this.#landings.get(itemId);
+    if (under) return under;
+    const landing = this.#inTurn(itemId, async (): Promise<Result<undefined, KeeperFailure>> => {
+      for (;;) {
+        const boarded = await this.#board(itemId, undefined, patienceMs);
+        if (!boarded.ok) return boarded;
+        if (!boarded.value) return ok(undefined);
+        const finished = await this.#finish(boarded.value.flight, true);
+        if (finished.ok) continue;
+        if (isInTheWay(finished.error) || finished.error.kind === "stranded") return finished;
+      }
+    }).finally(() => this.#landings.delete(itemId));
+    this.#landings.set(itemId, landing);
+    return landing;
+  }
+
+  /** Resolves when nothing of this process is under way. */
+  async idle(): Promise<void> {
+    while (this.#turns.size > 0) await Promise.all(this.#turns.values());
+  }
+
+  async #inTurn<Value>(itemId: string, work: () => Promise<Value>): Promise<Value> {
+    const before = this.#turns.get(itemId);
+    const turn = before ? before.then(work) : work();
+    const over = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(itemId, over);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(itemId) === over) this.#turns.delete(itemId);
+    }
+  }
+
+  /** Takes the lease; gives what is open under it, or what `begin` opened, or undefined if there is nothing to do. */
+  async #board(
+    itemId: string,
+    begin: Begin | undefined,
+    patienceMs: number,
+  ): Promise<Result<{ flight: Flight; resumed: boolean } | undefined, KeeperFailure>> {
+    const means = this.#means;
+    const brought = await this.#salvage.bringInFor(itemId);
+    if (!brought.ok) return brought;
+    for (let waited = 0, pause = shortestPauseMs; ;) {
+      const seen = await this.#look(itemId);
+      if (!seen.ok) return seen;
+      if (!begin && !seen.value.open) return ok(undefined);
+      if (seen.value.free) {
+        const taken = await transact(means, (sql) => this.#take(sql, itemId, begin));
+        if (!taken.ok) return taken;
+        if (taken.value !== "held") return ok(taken.value);
+      }
+      if (waited >= patienceMs) return err({ kind: "busy", item_id: itemId });
+      await means.wait(pause);
+      waited += pause;
+      pause = Math.min(2 * pause, longestPauseMs);
+    }
+  }
+
+  async #take(
+    sql: Sql,
+    itemId: string,
+    begin: Begin | undefined,
+  ): Promise<Result<{ flight: Flight; resumed: boolean } | undefined | "held", KeeperFailure>> {
+    const { holder, now, leaseMs } = this.#means;
+    const lease = await claimLease(sql, { name: leaseOfItem(itemId), holder, now: now(), forMs: leaseMs });
+    if (!lease) return ok("held");
+    const item = await lockItem(this.#means, sql, itemId);
+    if (!item) return err({ kind: "unknown-item", item_id: itemId });
+    const open = await sql
+      .selectFrom("intents")
+      .selectAll()
+      .where("item_id", "=", itemId)
+      .where("settled_at", "is", null)
+      .orderBy("opened_at")
+      .limit(1)
+      .executeTakeFirst();
+    if (open) return ok({ flight: { item, intent: open, lease }, resumed: true });
+    if (!begin) {
+      await releaseLease(sql, lease);
+      return ok(undefined);
+    }
+    const intent = await begin(sql, item, lease);
+    return intent.ok ? ok({ flight: { item, intent: intent.value, lease }, resumed: false }) : intent;
+  }
+
+  async #look(itemId: string): Promise<Result<{ free: boolean; open: boolean }, KeeperFailure>> {
+    const { database, now } = this.#means;
+    const seen = await database.read(async (sql) => {
+      const lease = sql.selectFrom("leases").select("until_ms").where("name", "=", leaseOfItem(itemId));
+      const open = sql
+        .selectFrom("intents")
+        .select("intent_id")
+        .where("item_id", "=", itemId)
+        .where("settled_at", "is", null);
+      const [held, left] = await Promise.all([lease.executeTakeFirst(), open.limit(1).executeTakeFirst()]);
+      return { free: held === undefined || held.until_ms <= now(), open: left !== undefined };
+    });
+    return seen.ok ? seen : err(databaseFailed(seen.error));
+  }
+}
+
+/** Whether what was left open is open still. Anything else was an ending, if not a happy one. */
+const isInTheWay = ({ kind }: KeeperFailure) =>
+  kind === "unfinished" ||
+  kind === "pending" ||
+  kind === "database" ||
+  kind === "vault" ||
+  kind === "escrow" ||
+  kind === "busy";
+
+/** Before another call to Plaid under the same lease. No: somebody else has taken over, or will. */
+export async function renew(means: Means, lease: Lease): Promise<boolean> {
+  const renewed = await means.database.read((sql) => renewLease(sql, lease, means.now(), means.leaseMs));
+  return renewed.ok && renewed.value !== undefined;
+}
+
+/** Gives the lease up with the intent open, for whoever comes next. If the database does not take it, it runs out. */
+export async function letGo(means: Means, lease: Lease): Promise<boolean> {
+  const released = await means.database.read((sql) => releaseLease(sql, lease));
+  return released.ok && released.value;
+}
+
+/** The same, on the way out with a failure. */
+export async function leave<Failed>(means: Means, lease: Lease, failed: Failed): Promise<Failed> {
+  await letGo(means, lease);
+  return failed;
+}

@@ -1,0 +1,221 @@
+// The rows that the lifecycle reads and writes: Items as others may see them, intents opened and closed, events
+// added. Every function takes the transaction it belongs to.
+
+import { err, ok, type Result } from "sett";
+import type { Selectable } from "kysely";
+import type { Sql } from "../database/connection.ts";
+import { releaseLease, type Lease } from "../database/leases.ts";
+import type {
+  Environment,
+  IntentKind,
+  IntentOutcome,
+  IntentsTable,
+  ItemState,
+  ItemsTable,
+} from "../database/schema.ts";
+import type { Sealed } from "../vault/vault.ts";
+import type { KeeperFailure } from "./failure.ts";
+import type { Means } from "./means.ts";
+
+export type ItemRow = Selectable<ItemsTable>;
+export type IntentRow = Selectable<IntentsTable>;
+
+const viewed = [
+  "item_id",
+  "environment",
+  "user_id",
+  "institution_id",
+  "institution_name",
+  "state",
+  "error_code",
+  "webhook",
+  "token_version",
+  "token_at",
+  "revision",
+  "created_at",
+  "linked_at",
+  "checked_at",
+  "last_webhook_at",
+  "consent_expires_at",
+  "disconnect_at",
+  "removed_at",
+] as const;
+
+/** An Item as the keeper shows it: everything but its token. Times are milliseconds since 1970. */
+export type ItemView = Pick<ItemRow, (typeof viewed)[number]>;
+
+export const viewOf = (row: ItemRow): ItemView =>
+  Object.fromEntries(viewed.map((name) => [name, row[name]])) as unknown as ItemView;
+
+/** The Item's row, held until the transaction ends. */
+export function lockItem(
+  { database, environment }: Means,
+  sql: Sql,
+  itemId: string,
+): Promise<ItemRow | undefined> {
+  return database.differences
+    .lockRows(
+      sql
+        .selectFrom("items")
+        .selectAll()
+        .where("item_id", "=", itemId)
+        .where("environment", "=", environment),
+    )
+    .executeTakeFirst();
+}
+
+export async function readItem(means: Means, itemId: string): Promise<Result<ItemRow, KeeperFailure>> {
+  const found = await means.database.read((sql) =>
+    sql
+      .selectFrom("items")
+      .selectAll()
+      .where("item_id", "=", itemId)
+      .where("environment", "=", means.environment)
+      .executeTakeFirst(),
+  );
+  if (!found.ok) return err({ kind: "database", database: found.error });
+  return found.value ? ok(found.value) : err({ kind: "unknown-item", item_id: itemId });
+}
+
+export async function readIntent(
+  means: Means,
+  intentId: string,
+): Promise<Result<IntentRow | undefined, KeeperFailure>> {
+  const found = await means.database.read((sql) =>
+    sql.selectFrom("intents").selectAll().where("intent_id", "=", intentId).executeTakeFirst(),
+  );
+  return found.ok ? found : err({ kind: "database", database: found.error });
+}
+
+export interface NewIntent {
+  readonly intent_id: string;
+  readonly kind: IntentKind;
+  readonly item_id: string | null;
+  readonly user_id?: string | null;
+  readonly detail: Sealed | null;
+}
+
+/** Writes down what is about to be done, under the lease. */
+export async function openIntent(
+  { environment, now }: Means,
+  sql: Sql,
+  { intent_id, kind, item_id, user_id = null, detail }: NewIntent,
+  { holder, fence }: Lease,
+): Promise<IntentRow> {
+  return sql
+    .insertInto("intents")
+    .values({
+      intent_id,
+      environment,
+      kind,
+      item_id,
+      user_id,
+      detail: detail?.bytes ?? null,
+      key_id: detail?.key_id ?? null,
+      holder,
+      fence,
+      opened_at: now(),
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+export interface Ending {
+  readonly outcome: IntentOutcome;
+  readonly request_id: string | null;
+  /** A failure, or what else is to be remembered; never a secret. */
+  readonly note?: unknown;
+  /** Also where it had been given up: the token was found after all. */
+  readonly givenUp?: boolean;
+}
+
+/** Closes an intent. False when somebody else has closed it: then nothing that goes with it may stay. */
+export async function closeIntent(
+  { now }: Means,
+  sql: Sql,
+  intentId: string,
+  { outcome, request_id, note, givenUp = false }: Ending,
+): Promise<boolean> {
+  const { numUpdatedRows } = await sql
+    .updateTable("intents")
+    .set({
+      outcome,
+      settled_at: now(),
+      request_id,
+      note: note === undefined ? null : JSON.stringify(note),
+      detail: null,
+      key_id: null,
+    })
+    .where("intent_id", "=", intentId)
+    .where((is) =>
+      givenUp
+        ? is.or([is("settled_at", "is", null), is("outcome", "in", ["lost", "stranded"])])
+        : is("settled_at", "is", null),
+    )
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/** Closes an intent and gives the lease back, or gives an error that rolls back whatever else the transaction did. */
+export async function settle(
+  means: Means,
+  sql: Sql,
+  intent: IntentRow,
+  lease: Lease,
+  ending: Ending,
+): Promise<Result<undefined, KeeperFailure>> {
+  const held = await releaseLease(sql, lease);
+  if (held && (await closeIntent(means, sql, intent.intent_id, ending))) return ok(undefined);
+  return err({ kind: "unfinished", item_id: intent.item_id, intent_id: intent.intent_id, cause: null });
+}
+
+export interface NewEvent {
+  readonly kind: string;
+  readonly item_id: string | null;
+  readonly detail: object;
+  readonly request_id?: string | null;
+}
+
+/** Adds to the history. */
+export async function addEvent(
+  { environment, now }: { readonly environment: Environment; readonly now: () => number },
+  sql: Sql,
+  { kind, item_id, detail, request_id = null }: NewEvent,
+): Promise<void> {
+  await sql
+    .insertInto("events")
+    .values({
+      environment,
+      at: now(),
+      item_id,
+      kind,
+      actor: "keeper",
+      detail: JSON.stringify(detail),
+      request_id,
+    })
+    .execute();
+}
+
+/** Changes the Item, its state included, and counts the change. The row must be locked. */
+export async function changeItem(
+  sql: Sql,
+  itemId: string,
+  changes: Partial<Pick<ItemsUpdate, "webhook" | "error_code" | "removed_at" | "token" | "key_id">> & {
+    readonly state?: ItemState;
+  },
+): Promise<ItemRow> {
+  return sql
+    .updateTable("items")
+    .set((row) => ({ ...changes, revision: row("revision", "+", 1) }))
+    .where("item_id", "=", itemId)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+type ItemsUpdate = {
+  webhook: string | null;
+  error_code: string | null;
+  removed_at: number | null;
+  token: Uint8Array | null;
+  key_id: string | null;
+};

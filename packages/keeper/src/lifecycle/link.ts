@@ -1,0 +1,267 @@
+// From a public token to an Item in the vault. Plaid has no call that lists Items, so a token that is lost here is billed
+// for ever: what was lost on the way is looked for in every place that Plaid leaves open, and said to be lost only then.
+
+import { err, happened, Item, Link, ok, type Failure, type Result } from "sett";
+import type { Sql } from "../database/connection.ts";
+import { claimLease, type Lease } from "../database/leases.ts";
+import { leave, letGo, renew } from "./flights.ts";
+import { lostFor, refusedWith, requestIdOf, type KeeperFailure } from "./failure.ts";
+import {
+  addEvent,
+  openIntent,
+  readIntent,
+  readItem,
+  settle,
+  viewOf,
+  type Ending,
+  type IntentRow,
+  type ItemView,
+} from "./ledger.ts";
+import { databaseFailed, openText, sealText, transact, type Means } from "./means.ts";
+import { leaseOfExchange, type About } from "./arrival.ts";
+import type { Salvage } from "./salvage.ts";
+
+/** What the application knows of a new Item. Link's `onSuccess` brings the last two in its metadata. */
+export interface LinkOptions {
+  readonly userId?: string | undefined;
+  /** With which Link was opened: the way back to a public token that was lost. */
+  readonly linkToken?: string | undefined;
+  readonly institution?:
+    { readonly institution_id: string | null; readonly name?: string | null } | null | undefined;
+  readonly accounts?: readonly { readonly mask?: string | null; readonly name?: string | null }[] | undefined;
+  /** What to do when the user has this login already: refuse before the public token is spent, or link and say so. */
+  readonly duplicates?: "refuse" | "flag" | undefined;
+}
+
+/** A new Item, and those of the same user that seem to be the same login. */
+export interface Linked extends ItemView {
+  readonly duplicates: readonly string[];
+}
+
+/** Of an intent, sealed. */
+interface Detail {
+  readonly public_token: string;
+  readonly link_token: string | null;
+  readonly about: About;
+}
+
+/** Whoever links again what stands so does what is to be done about it. */
+const relinkable = ["removed", "removing", "stranded", "revoked"] as const;
+
+/** Links: see `Keeper.link`. */
+export async function link(
+  means: Means,
+  salvage: Salvage,
+  publicToken: string,
+  options: LinkOptions,
+): Promise<Result<Linked, KeeperFailure>> {
+  if (typeof publicToken !== "string" || publicToken === "")
+    throw new TypeError("the public token must be a text that is not empty");
+  await means.at("link: begin");
+  const about = await aboutOf(means, options);
+  if (!about.ok) return about;
+  const duplicates = await duplicatesOf(means, about.value);
+  if (!duplicates.ok) return duplicates;
+  if (duplicates.value.length > 0 && options.duplicates !== "flag")
+    return err({ kind: "duplicate", of: duplicates.value });
+
+  const intent_id = means.mint();
+  const detail: Detail = {
+    public_token: publicToken,
+    link_token: options.linkToken ?? null,
+    about: about.value,
+  };
+  const sealed = await sealText(means, JSON.stringify(detail), { purpose: "intent", subject: intent_id });
+  if (!sealed.ok) return sealed;
+  const { user_id } = about.value;
+  const begun = await transact(means, async (sql) => {
+    const lease = await takeLease(means, sql, intent_id);
+    if (!lease) throw new TypeError("a new intent must have a name that nothing had before: look at `mint`");
+    const intent = { intent_id, kind: "exchange", item_id: null, user_id, detail: sealed.value } as const;
+    return ok({ lease, intent: await openIntent(means, sql, intent, lease) });
+  });
+  if (!begun.ok) return begun;
+  await means.at("link: intended");
+  const linked = await exchange(means, salvage, begun.value, detail, false);
+  return linked.ok ? ok({ ...linked.value, duplicates: duplicates.value }) : linked;
+}
+
+/** Goes on with an exchange that was left open, if nobody else is at it. */
+export async function resumeExchange(
+  means: Means,
+  salvage: Salvage,
+  intent: IntentRow,
+): Promise<Result<ItemView, KeeperFailure>> {
+  const { intent_id, detail, key_id } = intent;
+  const lease = await transact(means, async (sql) => ok(await takeLease(means, sql, intent_id)));
+  if (!lease.ok) return lease;
+  if (!lease.value || detail === null)
+    return err({ kind: "unfinished", item_id: null, intent_id, cause: null });
+  const text = await openText(means, detail, { purpose: "intent", subject: intent_id }, key_id);
+  if (!text.ok) return leave(means, lease.value, text);
+  const about = JSON.parse(text.value) as Detail;
+  return exchange(means, salvage, { lease: lease.value, intent }, about, true);
+}
+
+const takeLease = ({ holder, now, leaseMs }: Means, sql: Sql, intentId: string) =>
+  claimLease(sql, { name: leaseOfExchange(intentId), holder, now: now(), forMs: leaseMs });
+
+async function exchange(
+  means: Means,
+  salvage: Salvage,
+  { lease, intent }: { lease: Lease; intent: IntentRow },
+  { public_token, link_token, about }: Detail,
+  resumed: boolean,
+): Promise<Result<ItemView, KeeperFailure>> {
+  const { plaid, at } = means;
+  const { intent_id } = intent;
+  const unfinished = async (cause: Failure | null): Promise<Result<never, KeeperFailure>> => {
+    await letGo(means, lease);
+    return err({ kind: "unfinished", item_id: null, intent_id, cause });
+  };
+  const spend = async (token: string) => {
+    const answer = await Item.exchangePublicToken(token, plaid);
+    await at("link: answered");
+    if (!answer.ok) return answer;
+    const { access_token, item_id, request_id } = answer.value;
+    const given = { intent_id, item_id, request_id, access_token, about };
+    return ok(await salvage.keep({ kind: "exchange", from_version: 0, fence: lease.fence, ...given }));
+  };
+
+  const first = await spend(public_token);
+  if (first.ok) return first.value;
+  if (!resumed && happened(first.error) === "no") {
+    const failure = first.error;
+    const request_id = requestIdOf(failure);
+    const closed = await transact(means, (sql) =>
+      giveUp(means, sql, intent, lease, { outcome: "not-done", request_id, note: failure }),
+    );
+    return closed.ok ? err({ kind: "plaid", item_id: null, failure }) : closed;
+  }
+  if (!resumed && !(await renew(means, lease))) return unfinished(first.error);
+  const second = resumed ? first : await spend(public_token);
+  if (second.ok) return second.value;
+  if (refusedWith(second.error) !== "INVALID_PUBLIC_TOKEN") return unfinished(second.error);
+
+  // Spent, or too old. Perhaps the escrow has what it gave, or Plaid has another that leads to the same Item.
+  const looked = await salvage.look();
+  const known = looked.ok ? await readIntent(means, intent_id) : looked;
+  if (!known.ok) return leave(means, lease, known);
+  if (known.value?.item_id) {
+    const row = await readItem(means, known.value.item_id);
+    return row.ok ? ok(viewOf(row.value)) : row;
+  }
+  if (!(await renew(means, lease))) return unfinished(second.error);
+  if (link_token !== null) {
+    const other = await otherToken(means, link_token, public_token, about);
+    if (!other.ok && refusedWith(other.error) !== "INVALID_LINK_TOKEN") return unfinished(other.error);
+    if (other.ok && other.value !== null) {
+      const found = await spend(other.value);
+      if (found.ok) return found.value;
+      if (refusedWith(found.error) !== "INVALID_PUBLIC_TOKEN") return unfinished(found.error);
+    }
+  }
+  return lost(means, intent, lease, second.error);
+}
+
+/** A public token of the same session that is not ours, where it can be no other Item's. */
+async function otherToken(
+  { plaid }: Means,
+  linkToken: string,
+  publicToken: string,
+  { institution_id }: About,
+): Promise<Result<string | null, Failure>> {
+  const answer = await Link.getToken(linkToken, plaid);
+  if (!answer.ok) return answer;
+  const results = (answer.value.link_sessions ?? []).flatMap(
+    ({ results }) => results?.item_add_results ?? [],
+  );
+  if (results.some(({ public_token }) => public_token === publicToken)) return ok(null);
+  const fitting = results.filter(
+    ({ institution }) => institution_id === null || institution?.institution_id === institution_id,
+  );
+  return ok(fitting.length === 1 ? fitting[0]!.public_token : null);
+}
+
+/** Closes an exchange that gave nothing; its lease goes with it. */
+async function giveUp(
+  means: Means,
+  sql: Sql,
+  intent: IntentRow,
+  lease: Lease,
+  ending: Ending,
+): Promise<Result<undefined, KeeperFailure>> {
+  const ended = await settle(means, sql, intent, lease, ending);
+  if (ended.ok) await sql.deleteFrom("leases").where("name", "=", lease.name).execute();
+  return ended;
+}
+
+async function lost(
+  means: Means,
+  intent: IntentRow,
+  lease: Lease,
+  failure: Failure,
+): Promise<Result<never, KeeperFailure>> {
+  const { intent_id, opened_at } = intent;
+  const request_id = requestIdOf(failure);
+  const said = lostFor(intent_id, request_id, opened_at);
+  const closed = await transact(means, async (sql) => {
+    const ended = await giveUp(means, sql, intent, lease, { outcome: "lost", request_id, note: failure });
+    if (!ended.ok) return ended;
+    const detail = { intent_id, support: said.support };
+    await addEvent(means, sql, { kind: "link.lost", item_id: null, detail, request_id });
+    return ok(undefined);
+  });
+  return closed.ok ? err(said) : closed;
+}
+
+async function aboutOf(
+  { vault }: Means,
+  { userId, institution, accounts = [] }: LinkOptions,
+): Promise<Result<About, KeeperFailure>> {
+  const user_id = userId ?? null;
+  const institution_id = institution?.institution_id ?? null;
+  const fingerprints = new Set<string>();
+  if (user_id !== null && institution_id !== null) {
+    for (const { mask, name } of accounts) {
+      if (!mask && !name) continue;
+      const made = await vault.fingerprint(["account", user_id, institution_id, mask ?? "", name ?? ""]);
+      if (!made.ok) return err({ kind: "vault", vault: made.error });
+      fingerprints.add(made.value.toString("hex"));
+    }
+  }
+  return ok({
+    user_id,
+    institution_id,
+    institution_name: institution?.name ?? null,
+    fingerprints: [...fingerprints],
+  });
+}
+
+/** The user's Items at the same bank with one of the same accounts; where either side has no accounts, at the same bank. */
+async function duplicatesOf(
+  { database, environment }: Means,
+  { user_id, institution_id, fingerprints }: About,
+): Promise<Result<readonly string[], KeeperFailure>> {
+  if (user_id === null || institution_id === null) return ok([]);
+  const found = await database.read(async (sql) => {
+    const items = await sql
+      .selectFrom("items")
+      .leftJoin("fingerprints", "fingerprints.item_id", "items.item_id")
+      .select(["items.item_id", "fingerprints.fingerprint"])
+      .where("user_id", "=", user_id)
+      .where("institution_id", "=", institution_id)
+      .where("environment", "=", environment)
+      .where("state", "not in", relinkable)
+      .orderBy("items.item_id")
+      .execute();
+    const same = items.filter(
+      ({ fingerprint }) =>
+        fingerprint === null ||
+        fingerprints.length === 0 ||
+        fingerprints.includes(fingerprint.toString("hex")),
+    );
+    return [...new Set(same.map(({ item_id }) => item_id))];
+  });
+  return found.ok ? found : err(databaseFailed(found.error));
+}

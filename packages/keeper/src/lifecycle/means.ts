@@ -1,0 +1,70 @@
+// What every part of the lifecycle works with, and how it does the three things that all of them do: a transaction, a
+// secret sealed, a secret opened, each with the keeper's failure.
+
+import { err, ok, type Config, type Result } from "sett";
+import type { Sql } from "../database/connection.ts";
+import type { Database } from "../database/database.ts";
+import type { DatabaseFailure } from "../database/failure.ts";
+import type { Environment } from "../database/schema.ts";
+import type { Escrow } from "../escrow/escrow.ts";
+import type { Place, Sealed, Vault } from "../vault/vault.ts";
+import type { KeeperFailure } from "./failure.ts";
+
+/** A place between two outside effects, such as `rotate: answered`. */
+export type Step =
+  `${"link" | "rotate" | "remove" | "webhook"}: ${"begin" | "intended" | "answered" | "escrowed" | "committed" | "settled"}`;
+
+export interface Means {
+  readonly database: Database;
+  readonly vault: Vault;
+  readonly escrow: Escrow;
+  readonly plaid: Config;
+  readonly environment: Environment;
+  /** Names this keeper in leases and intents; its journal in the escrow has the same name. */
+  readonly holder: string;
+  readonly now: () => number;
+  readonly mint: () => string;
+  readonly wait: (ms: number) => Promise<unknown>;
+  /** For how long a lease is taken: longer than any one call to Plaid may last. */
+  readonly leaseMs: number;
+  /** How long one waits for others to be done with an Item. */
+  readonly patienceMs: number;
+  /** Told of each step once it is behind us. */
+  readonly at: (step: Step) => unknown;
+}
+
+/** All or nothing. What the database says against it becomes the keeper's failure. */
+export async function transact<Value>(
+  { database }: Means,
+  work: (sql: Sql) => Promise<Result<Value, KeeperFailure>>,
+): Promise<Result<Value, KeeperFailure>> {
+  const outcome = await database.transaction(work);
+  if (outcome.ok) return outcome;
+  return err("committed" in outcome.error ? databaseFailed(outcome.error) : outcome.error);
+}
+
+export const databaseFailed = (database: DatabaseFailure): KeeperFailure => ({ kind: "database", database });
+
+export async function sealText(
+  { vault }: Means,
+  text: string,
+  place: Place,
+): Promise<Result<Sealed, KeeperFailure>> {
+  const plain = Buffer.from(text);
+  const sealed = await vault.seal(plain, place);
+  plain.fill(0);
+  return sealed.ok ? sealed : err({ kind: "vault", vault: sealed.error });
+}
+
+export async function openText(
+  { vault }: Means,
+  envelope: Uint8Array,
+  place: Place,
+  keyId: string | null,
+): Promise<Result<string, KeeperFailure>> {
+  const opened = await vault.open(envelope, place, keyId);
+  if (!opened.ok) return err({ kind: "vault", vault: opened.error });
+  const text = opened.value.toString();
+  opened.value.fill(0);
+  return ok(text);
+}

@@ -1,0 +1,165 @@
+// A new token for the old one. The call can be made once only: Plaid kills the old token as it gives the new, so where
+// the answer is lost the old token is asked whether it still lives, and an Item whose token is gone is shown as stranded.
+
+import { err, Item, happened, ok, type Failure, type Result } from "sett";
+import { leave, letGo, renew, type Act, type Begin, type Flight } from "./flights.ts";
+import { refusedWith, requestIdOf, strandedFor, type KeeperFailure } from "./failure.ts";
+import {
+  addEvent,
+  changeItem,
+  lockItem,
+  openIntent,
+  readIntent,
+  readItem,
+  settle,
+  viewOf,
+  type ItemRow,
+  type ItemView,
+} from "./ledger.ts";
+import { openText, transact, type Means } from "./means.ts";
+import { nothingKnown } from "./arrival.ts";
+import type { Salvage } from "./salvage.ts";
+
+/** A rotation that surely did not happen is asked for this many times. */
+const tries = 2;
+
+/** Whether an Item can be worked on at all. */
+export function refuseUnlessLive(item: ItemRow): KeeperFailure | undefined {
+  const { item_id, state } = item;
+  if (state === "stranded") return strandedFor(item_id, null, item.token_at);
+  return state === "removing" || state === "removed" ? { kind: state, item_id } : undefined;
+}
+
+/** Writes a rotation down. */
+export const beginRotation =
+  (means: Means): Begin =>
+  async (sql, item, lease) => {
+    const refused = refuseUnlessLive(item);
+    if (refused) return err(refused);
+    const intent = { intent_id: means.mint(), kind: "rotate", item_id: item.item_id, detail: null } as const;
+    return ok(await openIntent(means, sql, intent, lease));
+  };
+
+/** Carries a rotation out, or finds out what became of it. */
+export const rotation =
+  (means: Means, salvage: Salvage): Act =>
+  async (flight, resumed) => {
+    const { item, intent, lease } = flight;
+    const { plaid, at } = means;
+    const { item_id } = item;
+    if (!resumed) await at("rotate: intended");
+    const token = await tokenOf(means, item);
+    if (!token.ok) return leave(means, lease, token);
+    const unfinished = async (cause: Failure | null): Promise<Result<ItemView, KeeperFailure>> => {
+      await letGo(means, lease);
+      return err({ kind: "unfinished", item_id, intent_id: intent.intent_id, cause });
+    };
+
+    let doubt: Failure | null = null;
+    /** Gives the end of it, or nothing where the doubt must be cleared first. */
+    const ask = async (): Promise<Result<ItemView, KeeperFailure> | undefined> => {
+      const answer = await Item.invalidateAccessToken(token.value, plaid);
+      await at("rotate: answered");
+      if (answer.ok) {
+        const { new_access_token: access_token, request_id } = answer.value;
+        const { intent_id } = intent;
+        const follows = { from_version: item.token_version, fence: lease.fence };
+        return salvage.keep({
+          kind: "rotate",
+          intent_id,
+          item_id,
+          request_id,
+          access_token,
+          ...follows,
+          about: nothingKnown,
+        });
+      }
+      doubt = answer.error;
+      const surelyNot = happened(doubt) === "no" && refusedWith(doubt) !== "INVALID_ACCESS_TOKEN";
+      return surelyNot ? notDone(means, flight, doubt) : undefined;
+    };
+
+    const over = resumed ? undefined : await ask();
+    if (over) return over;
+    for (let again = resumed ? tries : tries - 1; ; again--) {
+      if (!(await renew(means, lease))) return unfinished(doubt);
+      const probed = await probe(means, token.value);
+      if (probed.is === "unknown") return unfinished(probed.failure);
+      if (probed.is === "dead") return stranded(means, salvage, flight, probed.failure);
+      if (doubt && (again === 0 || happened(doubt) === "no")) return notDone(means, flight, doubt);
+      if (!(await renew(means, lease))) return unfinished(doubt);
+      const ended = await ask();
+      if (ended) return ended;
+    }
+  };
+
+/** The token of an Item that has one. */
+export async function tokenOf(means: Means, { item_id, token, key_id }: ItemRow) {
+  if (token === null) return err<KeeperFailure>({ kind: "removed", item_id });
+  return openText(means, token, { purpose: "token", subject: item_id }, key_id);
+}
+
+type Probed =
+  | { readonly is: "alive" }
+  | { readonly is: "dead"; readonly failure: Failure }
+  | { readonly is: "unknown"; readonly failure: Failure };
+
+/** Asks Plaid whether a token still works. */
+async function probe({ plaid }: Means, token: string): Promise<Probed> {
+  const answer = await Item.get(token, plaid);
+  if (answer.ok) return { is: "alive" };
+  return { is: isDeadToken(answer.error) ? "dead" : "unknown", failure: answer.error };
+}
+
+/** Which of the two a token gets that was rotated away, nobody outside Plaid has verified. */
+const isDeadToken = (failure: Failure) =>
+  ["INVALID_ACCESS_TOKEN", "ITEM_NOT_FOUND"].includes(refusedWith(failure) ?? "");
+
+/** Closes an intent of which nothing came, and gives Plaid's failure. */
+export async function notDone(
+  means: Means,
+  { intent, lease, item: { item_id } }: Flight,
+  failure: Failure,
+): Promise<Result<never, KeeperFailure>> {
+  const closed = await transact(means, (sql) =>
+    settle(means, sql, intent, lease, {
+      outcome: "not-done",
+      request_id: requestIdOf(failure),
+      note: failure,
+    }),
+  );
+  return closed.ok ? err({ kind: "plaid", item_id, failure }) : closed;
+}
+
+/** The old token is dead, and unless the new one is in the escrow, nobody has it. */
+export async function stranded(
+  means: Means,
+  salvage: Salvage,
+  { item, intent, lease }: Flight,
+  failure: Failure,
+): Promise<Result<ItemView, KeeperFailure>> {
+  const { item_id } = item;
+  const looked = await salvage.look();
+  const known = looked.ok ? await readIntent(means, intent.intent_id) : looked;
+  if (!known.ok) return leave(means, lease, known);
+  if (known.value?.settled_at !== null) {
+    await letGo(means, lease);
+    const row = await readItem(means, item_id);
+    return row.ok ? ok(viewOf(row.value)) : row;
+  }
+  const request_id = requestIdOf(failure);
+  const said = strandedFor(item_id, request_id, intent.opened_at);
+  const closed = await transact(means, async (sql) => {
+    const ended = await settle(means, sql, intent, lease, { outcome: "stranded", request_id, note: failure });
+    if (!ended.ok) return ended;
+    const row = await lockItem(means, sql, item_id);
+    if (!row || row.token_version !== item.token_version) {
+      return err<KeeperFailure>({ kind: "unfinished", item_id, intent_id: intent.intent_id, cause: null });
+    }
+    await changeItem(sql, item_id, { state: "stranded" });
+    const detail = { from: row.state, to: "stranded", intent_id: intent.intent_id, support: said.support };
+    await addEvent(means, sql, { kind: "item.stranded", item_id, detail, request_id });
+    return ok(undefined);
+  });
+  return closed.ok ? err(said) : closed;
+}

@@ -1,0 +1,174 @@
+// From Plaid's answer to the database: what carries a token goes into the escrow first, then into the rows, then out of
+// the escrow. The same last step brings in what a dead process, or a dead database, left in the escrow. A token that
+// Plaid gave is true whoever holds the lease by now (see arrival.ts).
+
+import { err, ok, type Result } from "sett";
+import type { EscrowFailure, Replay } from "../escrow/escrow.ts";
+import type { EscrowRecord } from "../escrow/journal.ts";
+import type { KeeperFailure } from "./failure.ts";
+import { arrive, type Given } from "./arrival.ts";
+import type { ItemView } from "./ledger.ts";
+import { sealText, transact, type Means } from "./means.ts";
+
+interface Held {
+  readonly item_id: string;
+  readonly intent_id: string;
+  readonly kept: "escrow" | "memory";
+  open(): Promise<Result<Given, KeeperFailure>>;
+}
+
+/** What a look into the escrow brought. */
+export interface Salvaged {
+  /** Items whose new token was brought in. */
+  readonly adopted: readonly string[];
+  /** Still waiting, and why. */
+  readonly waiting: readonly KeeperFailure[];
+  readonly damage: Replay["damage"];
+  readonly torn: number;
+}
+
+export class Salvage {
+  readonly #means: Means;
+  /** In the escrow, or at worst only here, and not in the database yet. */
+  readonly #held = new Map<string, Held>();
+  #looking: Promise<unknown> = Promise.resolve();
+
+  constructor(means: Means) {
+    this.#means = means;
+  }
+
+  /** Keeps a token that Plaid has just given: when this resolves with `ok`, it is in the database. */
+  async keep(given: Given): Promise<Result<ItemView, KeeperFailure>> {
+    const { escrow, now, at } = this.#means;
+    const sealed = await this.#seal(given);
+    let trouble: EscrowFailure | null = null;
+    let kept: Held["kept"] = "memory";
+    if (sealed.ok) {
+      const meta = { kind: given.kind, environment: this.#means.environment, item_id: given.item_id };
+      const recorded = await escrow.record({ id: given.intent_id, at: now(), meta, sealed: sealed.value });
+      if (recorded.ok) kept = "escrow";
+      else trouble = recorded.error;
+    }
+    this.#held.set(given.intent_id, {
+      item_id: given.item_id,
+      intent_id: given.intent_id,
+      kept,
+      open: async () => ok(given),
+    });
+    await at(given.kind === "exchange" ? "link: escrowed" : "rotate: escrowed");
+    const brought = await this.#bringIn(given);
+    if (brought.ok) return brought;
+    return err({
+      kind: "pending",
+      item_id: given.item_id,
+      intent_id: given.intent_id,
+      kept,
+      cause: brought.error,
+      escrow: trouble,
+    });
+  }
+
+  /** Brings in what is held for the Item, so that nobody works with a token that has a successor. */
+  async bringInFor(itemId: string): Promise<Result<undefined, KeeperFailure>> {
+    for (const held of [...this.#held.values()].filter(({ item_id }) => item_id === itemId)) {
+      const given = await held.open();
+      const brought = given.ok ? await this.#bringIn(given.value) : given;
+      if (!brought.ok) return brought;
+    }
+    return ok(undefined);
+  }
+
+  /** Takes over what the dead left in the escrow and brings in all that is held. One at a time: what one has taken over, the next must wait for. */
+  look(): Promise<Result<Salvaged, KeeperFailure>> {
+    const looked = this.#looking.then(() => this.#look());
+    this.#looking = looked.then(
+      () => undefined,
+      () => undefined,
+    );
+    return looked;
+  }
+
+  /** Resolves when no look is under way. */
+  async idle(): Promise<void> {
+    await this.#looking;
+  }
+
+  async #look(): Promise<Result<Salvaged, KeeperFailure>> {
+    const { escrow, environment } = this.#means;
+    const replayed = await escrow.replay((gone) => this.#free(gone));
+    if (!replayed.ok) return err({ kind: "escrow", escrow: replayed.error });
+    const { records, damage, torn, gone } = replayed.value;
+    for (const record of records) {
+      if (record.meta["environment"] !== environment) continue; // another keeper's: it stays where it is
+      this.#held.set(record.id, {
+        item_id: String(record.meta["item_id"]),
+        intent_id: record.id,
+        kept: "escrow",
+        open: () => this.#unseal(record),
+      });
+    }
+    const adopted: string[] = [];
+    const waiting: KeeperFailure[] = [];
+    const done: string[] = [];
+    for (const held of [...this.#held.values()]) {
+      const given = await held.open();
+      const brought = given.ok ? await this.#write(given.value) : given;
+      if (brought.ok) {
+        adopted.push(held.item_id);
+        done.push(held.intent_id);
+      } else waiting.push({ ...about(held), cause: brought.error, escrow: null });
+    }
+    // The records last: with them goes the proof that their process is gone, and so whatever else it held is free.
+    const freed = await this.#free(gone);
+    if (freed) for (const id of done) void (await escrow.settle(id));
+    return ok({ adopted, waiting, damage, torn });
+  }
+
+  /** Ends the leases of processes that are gone: their Items need not wait until they run out. */
+  async #free(gone: readonly string[]): Promise<boolean> {
+    if (gone.length === 0) return true;
+    const freed = await this.#means.database.read((sql) =>
+      sql.updateTable("leases").set({ until_ms: 0 }).where("holder", "in", gone).execute(),
+    );
+    return freed.ok;
+  }
+
+  async #bringIn(given: Given): Promise<Result<ItemView, KeeperFailure>> {
+    const { escrow, at } = this.#means;
+    const written = await this.#write(given);
+    if (!written.ok) return written;
+    await at(given.kind === "exchange" ? "link: committed" : "rotate: committed");
+    // Should this fail, the record is replayed once more, and found to be in place.
+    const settled = await escrow.settle(given.intent_id);
+    if (settled.ok) await at(given.kind === "exchange" ? "link: settled" : "rotate: settled");
+    return written;
+  }
+
+  async #write(given: Given): Promise<Result<ItemView, KeeperFailure>> {
+    const { intent_id, item_id, access_token } = given;
+    const sealed = await sealText(this.#means, access_token, { purpose: "token", subject: item_id });
+    if (!sealed.ok) return sealed;
+    const written = await transact(this.#means, (sql) => arrive(this.#means, sql, given, sealed.value));
+    if (written.ok) this.#held.delete(intent_id);
+    return written;
+  }
+
+  async #seal(given: Given): Promise<Result<Buffer, KeeperFailure>> {
+    const plain = Buffer.from(JSON.stringify(given));
+    const place = { purpose: "escrow", subject: given.intent_id } as const;
+    const sealed = await this.#means.vault.sealPortable(plain, place);
+    plain.fill(0);
+    return sealed.ok ? sealed : err({ kind: "vault", vault: sealed.error });
+  }
+
+  async #unseal({ id, sealed }: EscrowRecord): Promise<Result<Given, KeeperFailure>> {
+    const opened = await this.#means.vault.open(sealed, { purpose: "escrow", subject: id });
+    if (!opened.ok) return err({ kind: "vault", vault: opened.error });
+    const given = JSON.parse(opened.value.toString()) as Given;
+    opened.value.fill(0);
+    return ok(given);
+  }
+}
+
+const about = ({ item_id, intent_id, kept }: Held) =>
+  ({ kind: "pending", item_id, intent_id, kept }) as const;

@@ -1,0 +1,104 @@
+// An Item's token, lent for one piece of work. Work that began with a token just before it was rotated is done again
+// with the new one, so that those who use an Item need not know that it is being rotated.
+
+import { err, ok, type Result } from "sett";
+import type { Flights } from "./flights.ts";
+import { strandedFor, type KeeperFailure } from "./failure.ts";
+import { databaseFailed, openText, type Means } from "./means.ts";
+
+/** With so many rotations during one piece of work, somebody is rotating in a circle. */
+const maxRounds = 10;
+
+interface Loan {
+  readonly token: string;
+  readonly version: number;
+}
+
+/** Lends tokens: see `Keeper.use`. */
+export type Lend = <Value>(
+  itemId: string,
+  work: (access_token: string) => Promise<Value>,
+) => Promise<Result<Value, KeeperFailure>>;
+
+export function lender(means: Means, flights: Flights): Lend {
+  const find = means.database.statement<{ item_id: string }, Row>((sql, value) =>
+    sql
+      .selectFrom("items")
+      .select(["item_id", "state", "token", "key_id", "token_version", "token_at"])
+      .select((row) =>
+        row
+          .exists(
+            row
+              .selectFrom("intents")
+              .select("intent_id")
+              .where("intents.item_id", "=", value("item_id"))
+              .where("intents.kind", "=", "rotate")
+              .where("settled_at", "is", null),
+          )
+          .as("turning"),
+      )
+      .where("items.item_id", "=", value("item_id"))
+      .where("environment", "=", means.environment),
+  );
+
+  const borrow = async (itemId: string): Promise<Result<Loan, KeeperFailure>> => {
+    for (;;) {
+      const found = await find({ item_id: itemId });
+      if (!found.ok) return err(databaseFailed(found.error));
+      const row = found.value[0];
+      if (!row) return err({ kind: "unknown-item", item_id: itemId });
+      if (row.state === "stranded") return err(strandedFor(itemId, null, row.token_at));
+      if (row.state === "removing" || row.state === "removed" || row.token === null)
+        return err({ kind: row.state === "removing" ? "removing" : "removed", item_id: itemId });
+      if (row.turning) {
+        const landed = await flights.land(itemId);
+        if (!landed.ok) return landed;
+        continue;
+      }
+      const token = await openText(means, row.token, { purpose: "token", subject: itemId }, row.key_id);
+      return token.ok ? ok({ token: token.value, version: row.token_version }) : token;
+    }
+  };
+
+  return async (itemId, work) => {
+    for (let version = 0, round = 1; ; round++) {
+      const loan = await borrow(itemId);
+      if (!loan.ok) return loan;
+      const last = round === maxRounds || loan.value.version === version;
+      version = loan.value.version;
+      try {
+        const value = await work(loan.value.token);
+        if (last || !saysDead(value)) return ok(value);
+        if (!(await hasMoved(itemId, version))) return ok(value);
+      } catch (thrown) {
+        if (last || !saysDead(thrown) || !(await hasMoved(itemId, version))) throw thrown;
+      }
+    }
+  };
+
+  async function hasMoved(itemId: string, version: number): Promise<boolean> {
+    const loan = await borrow(itemId);
+    return !loan.ok || loan.value.version !== version;
+  }
+}
+
+interface Row {
+  readonly item_id: string;
+  readonly state: string;
+  readonly token: Buffer | null;
+  readonly key_id: string | null;
+  readonly token_version: number;
+  readonly token_at: number;
+  readonly turning: unknown;
+}
+
+/**
+ * Whether what came of the work, or what it threw, says that the token is dead: a Result or Failure of sett's, its
+ * exception, or the exception of Plaid's own client (`error.response.data`).
+ */
+function saysDead(outcome: unknown, depth = 0): boolean {
+  if (typeof outcome !== "object" || outcome === null || depth > 3) return false;
+  const said = outcome as Record<string, unknown>;
+  if (said["error_code"] === "INVALID_ACCESS_TOKEN") return true;
+  return ["error", "failure", "response", "data"].some((name) => saysDead(said[name], depth + 1));
+}
