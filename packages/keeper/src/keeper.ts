@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { err, Item, ok, type Config, type Item as Items, type ItemGetResponse, type Result } from "sett";
 import { itemRemove } from "sett/endpoints";
+import type { Receiver } from "sett/webhook";
 import { openDatabase, type Database } from "./database/database.ts";
 import { openEscrow } from "./escrow/escrow.ts";
 import type { Files } from "./escrow/files.ts";
@@ -21,6 +22,7 @@ import { beginRotation, rotation } from "./lifecycle/rotate.ts";
 import { Salvage } from "./lifecycle/salvage.ts";
 import { lender } from "./lifecycle/use.ts";
 import { beginMove, move } from "./lifecycle/webhook.ts";
+import { createNews, type News } from "./news.ts";
 import type { KeyRing } from "./vault/ring.ts";
 import { openVault, type Vault } from "./vault/vault.ts";
 
@@ -85,6 +87,15 @@ export interface Keeper {
   updateWebhook(itemId: string, webhook: string | null): Promise<Result<ItemView, KeeperFailure>>;
   /** Removes the Item at Plaid and throws its token away. Once asked for, it is tried until it is done. */
   remove(itemId: string, reason?: Items.RemoveReason): Promise<Result<ItemView, KeeperFailure>>;
+  /**
+   * The endpoint for Plaid's webhooks: verified, stored sealed, answered, then applied. The Item's state follows them
+   * and /item/get, whatever order they come in.
+   */
+  readonly receive: Receiver;
+  /** Tells of every event, in order and at least once, over restarts: `name` keeps the place. */
+  readonly subscribe: News["subscribe"];
+  /** Takes what was seen of an Item otherwise, such as the end of update mode, of which no webhook tells. */
+  readonly observe: News["observe"];
   /** Finishes what was left open, here or by processes that are gone. Done at open, and again every `recoverEveryMs`. */
   recover(): Promise<Result<Recovery, KeeperFailure>>;
   /** What `recover` came to when the keeper was opened. */
@@ -183,28 +194,41 @@ async function keeper(means: Means, recoverEveryMs: number): Promise<Keeper> {
     return sealed.ok ? ok({ intent_id, sealed: sealed.value }) : sealed;
   };
 
+  const get = async (itemId: string): Promise<Result<ItemGetResponse, KeeperFailure>> => {
+    const used = await use(itemId, (token) => Item.get(token, means.plaid));
+    if (!used.ok) return used;
+    const answer = used.value;
+    return answer.ok ? answer : err({ kind: "plaid", item_id: itemId, failure: answer.error });
+  };
+  const news = createNews(means, get);
+
   let recovering: Promise<Result<Recovery, KeeperFailure>> | undefined;
   const recoverOnce = () =>
     (recovering ??= recover(means, salvage, flights).finally(() => (recovering = undefined)));
+  const tidy = async () => {
+    void (await recoverOnce());
+    await news.work();
+  };
   const recovered = await recoverOnce();
+  await news.work();
   const timer =
-    recoverEveryMs > 0 ? setInterval(() => void counted(recoverOnce), recoverEveryMs).unref() : undefined;
+    recoverEveryMs > 0 ? setInterval(() => void counted(tidy), recoverEveryMs).unref() : undefined;
 
   return {
     database,
     vault,
     recovered,
-    link: (publicToken, options = {}) => counted(() => link(means, salvage, publicToken, options)),
+    link: (publicToken, options = {}) =>
+      counted(async () => {
+        const linked = await link(means, salvage, publicToken, options);
+        // Its first webhooks may have come before it was here.
+        if (linked.ok) void counted(news.work);
+        return linked;
+      }),
     importItem: (accessToken, { userId } = {}) => counted(() => importItem(means, accessToken, userId)),
     forgetUser: (userId) => counted(() => forgetUser(means, userId)),
     find: (itemId) => counted(() => readView(means, itemId)),
-    get: (itemId) =>
-      counted(async () => {
-        const used = await use(itemId, (token) => Item.get(token, means.plaid));
-        if (!used.ok) return used;
-        const answer = used.value;
-        return answer.ok ? answer : err({ kind: "plaid", item_id: itemId, failure: answer.error });
-      }),
+    get: (itemId) => counted(() => get(itemId)),
     use: (itemId, work) => counted(() => use(itemId, work)),
     rotate: (itemId) =>
       counted(async () => {
@@ -230,12 +254,16 @@ async function keeper(means: Means, recoverEveryMs: number): Promise<Keeper> {
         // It was asked for before, and is done.
         return !done.ok && done.error.kind === "removed" ? readView(means, itemId) : done;
       }),
+    receive: news.receive,
+    subscribe: news.subscribe,
+    observe: (itemId, observation) => counted(() => news.observe(itemId, observation)),
     recover: () => counted(recoverOnce),
     close: async () => {
       if (closed) return;
       closed = true;
       clearInterval(timer);
       while (underWay.size > 0) await Promise.all(underWay);
+      await news.close();
       await salvage.idle();
       await escrow.close();
       vault.close();
