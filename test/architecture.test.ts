@@ -71,7 +71,7 @@ const rooms: Record<string, Room> = {
   },
   keeper: {
     files: "packages/keeper/src/",
-    imports: ["database", "vault", "escrow", "lifecycle", "inbox", "sett", "plaid"],
+    imports: ["database", "vault", "escrow", "lifecycle", "inbox", "sett", "plaid", "webhook"],
     packages: ["node:"],
   },
 };
