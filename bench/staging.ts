@@ -1,12 +1,13 @@
-// Hides how a user's installation comes about: our packages are built with tsc in a temporary folder, packed, and
-// installed from the tarballs into an empty project, each contender into its own. Nothing of it touches the tree.
+// Hides how a user's installation comes about: our packages are built as for a release, packed, and installed from the
+// tarballs into an empty project, each contender into its own.
 
 import { execFile } from "node:child_process";
 import { rmSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { buildPackages } from "../test/build.ts";
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "..");
@@ -38,22 +39,10 @@ export async function openStage(): Promise<Stage> {
     return project;
   }
 
-  // The packages find each other below the stage, built, and all else where the tree has it.
+  let built: Promise<void> | undefined;
   async function build(name: string): Promise<string> {
-    const modules = join(folder, "build", "node_modules");
-    const target = join(folder, "build", "packages", name);
-    await mkdir(target, { recursive: true });
-    await mkdir(modules, { recursive: true });
-    for (const entry of await readdir(join(root, "node_modules"))) {
-      if (entry.startsWith(".") || entry === "sett" || entry === "@sett") continue;
-      await symlink(join(root, "node_modules", entry), join(modules, entry)).catch(ignoreExisting);
-    }
-    await symlink(join(folder, "build", "packages", "sett"), join(modules, "sett")).catch(ignoreExisting);
-    await cp(join(root, "tsconfig.base.json"), join(folder, "build", "tsconfig.base.json"));
-    for (const part of ["package.json", "tsconfig.json", "src"]) {
-      await cp(join(root, "packages", name, part), join(target, part), { recursive: true });
-    }
-    await run("npx", ["tsc", "-p", target], { cwd: root, timeout: limitMs });
+    await (built ??= buildPackages());
+    const target = join(root, "packages", name);
     const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], {
       cwd: target,
       timeout: limitMs,
@@ -64,10 +53,7 @@ export async function openStage(): Promise<Stage> {
   return {
     folder,
     install,
-    pack: async (name) => {
-      if (name !== "sett") await tarball("sett");
-      return tarball(name);
-    },
+    pack: tarball,
     [Symbol.dispose]: () => {
       process.off("exit", remove);
       remove();
@@ -87,10 +73,6 @@ function packedName(told: unknown): string {
     { filename: string },
   ];
   return filename;
-}
-
-function ignoreExisting(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EEXIST") throw error;
 }
 
 /** What an installation holds: bytes of its files, and packages. */

@@ -30,7 +30,7 @@ export const listen: Listen = async ({ answer, control }, port, host) => {
     });
     if (outgoing.closed) return;
     const length = Buffer.byteLength(written);
-    outgoing.writeHead(status, { ...sent, "Content-Length": length });
+    outgoing.writeHead(status, [...flat(sent), "Content-Length", length]);
     outgoing.end(incoming.method === "HEAD" ? "" : written, length === written.length ? "latin1" : "utf8");
   };
 
@@ -66,6 +66,14 @@ export const listen: Listen = async ({ answer, control }, port, host) => {
         server.closeAllConnections();
       }),
   };
+};
+
+/** Headers as node:http writes them out soonest: names and values in turn. Most answers share theirs. */
+const flattened = new WeakMap<object, readonly string[]>();
+const flat = (headers: Readonly<Record<string, string>>) => {
+  const known = flattened.get(headers) ?? Object.entries(headers).flat();
+  flattened.set(headers, known);
+  return known;
 };
 
 const read = (incoming: IncomingMessage) =>

@@ -24,9 +24,11 @@ export async function signWebhook(
     .sign(key.privateKey);
 }
 
+const encoder = new TextEncoder();
+
 /** UTF-8, where it is not bytes already. */
 export const toBytes = (body: string | Uint8Array): Uint8Array<ArrayBuffer> =>
-  (typeof body === "string" ? new TextEncoder().encode(body) : body) as Uint8Array<ArrayBuffer>;
+  (typeof body === "string" ? encoder.encode(body) : body) as Uint8Array<ArrayBuffer>;
 
 /** Node's own hash, where there is one: the way through WebCrypto's threads takes twenty times as long as the hashing. */
 const { process } = globalThis as { process?: { getBuiltinModule?: (id: string) => unknown } };

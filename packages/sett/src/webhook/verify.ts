@@ -79,8 +79,7 @@ export async function verifyDelivery(
   } catch (thrown) {
     return refusalFor(thrown);
   }
-  const bytes = toBytes(body);
-  const bodySha256 = await sha256Hex(bytes);
+  const bodySha256 = await sha256Hex(toBytes(body));
   const claims = readObject(verified.payload);
   const iatSeconds = claims?.["iat"];
   const signedSha256 = claims?.["request_body_sha256"];
@@ -103,7 +102,7 @@ export async function verifyDelivery(
     );
   }
 
-  const webhook = readObject(bytes);
+  const webhook = readObject(body);
   if (typeof webhook?.["webhook_type"] !== "string" || typeof webhook["webhook_code"] !== "string") {
     return refuse("malformed", "the body is not a JSON object with webhook_type and webhook_code");
   }
@@ -136,9 +135,11 @@ function refusalFor(thrown: unknown) {
   }
 }
 
-function readObject(bytes: Uint8Array): Record<string, unknown> | undefined {
+const decoder = new TextDecoder();
+
+function readObject(text: Uint8Array | string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    const value: unknown = JSON.parse(typeof text === "string" ? text : decoder.decode(text));
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;
