@@ -233,6 +233,16 @@ const laws: Record<string, Law> = {
       return (await webhooks(new Request("http://127.0.0.1/plaid", init))).status;
     };
     equal([await deliver(body), await deliver(body), await deliver(`${body} `)], [200, 200, 401], "statuses");
+    // What strangers send is refused without a trace: no promise is left to complain about.
+    const [head, payload] = header.split(".");
+    for (const [forged, reason] of [
+      ["e30.e30.e30", "malformed"],
+      [`${head}.${payload}.`, "bad-signature"],
+      [`${head}.${payload}.${"A".repeat(86)}`, "bad-signature"],
+    ] as const) {
+      const refused = await verifyWebhook({ body, header: forged }, { keys });
+      equal(!refused.ok && refused.error.reason, reason, forged);
+    }
     equal(seen, ["LOGIN_REPAIRED"], "handed over");
   },
 

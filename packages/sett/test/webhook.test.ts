@@ -231,7 +231,7 @@ const table: Row[] = [
   [
     "no signature under alg ES256",
     "bad-signature",
-    1,
+    0,
     async ({ plaid, key }) => ({
       body: syncUpdates,
       header: (await plaid.sign(key)).header!.replace(/[^.]*$/, ""),
@@ -666,12 +666,8 @@ describe("laws", () => {
           const changed = header!.slice(0, at) + put + header!.slice(at + cut);
           fc.pre(changed !== header);
           const verified = await verify({ body: syncUpdates, header: changed });
-          // White space inside base64 is passed over by some decoders; that says the same as well.
-          assert.equal(
-            verified.ok,
-            saysTheSame(header!, changed.replace(/[ \t\n\f\r]+/g, "")) &&
-              !/\s/.test(changed.slice(0, changed.lastIndexOf("."))),
-          );
+          // White space, which some decoders of base64 pass over, is refused wherever it is.
+          assert.equal(verified.ok, !/\s/.test(changed) && saysTheSame(header!, changed));
         },
       ),
       { numRuns: 1_000 },
