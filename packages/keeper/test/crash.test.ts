@@ -5,14 +5,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { createSandbox, type Sandbox } from "@sett/sandbox";
-import { startPostgres, type TestPostgres } from "../../../test/postgres/start.ts";
 import type { Order } from "./crash-keeper.ts";
 import { configFor, open, publicToken, value, violations } from "./lifecycle-world.ts";
+import { testPlaces } from "./places.ts";
 
 const program = join(import.meta.dirname, "crash-keeper.ts");
 const paths = {
@@ -23,22 +22,7 @@ const paths = {
 } as const;
 type What = keyof typeof paths;
 
-let folder: string;
-let postgres: TestPostgres;
-let made = 0;
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sett-crash-"));
-  postgres = await startPostgres();
-});
-after(async () => {
-  await postgres.stop();
-  await rm(folder, { recursive: true });
-});
-
-const places = {
-  SQLite: async () => join(folder, `data-${++made}`),
-  PostgreSQL: () => postgres.createDatabase(`crash-${++made}`),
-};
+const { places, escrowFolder } = testPlaces("crash");
 
 /** Runs the program. Gives its steps if it came to its end, undefined if it was killed. */
 async function run(order: Order): Promise<string[] | undefined> {
@@ -57,7 +41,7 @@ async function prepare(
 ): Promise<{ sandbox: Sandbox; order: Omit<Order, "what" | "killAt" | "drop"> }> {
   const sandbox = await createSandbox();
   const plaid = configFor(sandbox);
-  const escrow = join(folder, `escrow-${++made}`);
+  const escrow = escrowFolder();
   const keeper = await open(url, escrow, plaid);
   const { item_id } = value(await keeper.link(await publicToken(plaid)));
   await keeper.close();

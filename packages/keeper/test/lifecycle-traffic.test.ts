@@ -3,33 +3,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createSandbox } from "@sett/sandbox";
-import { startPostgres, type TestPostgres } from "../../../test/postgres/start.ts";
 import type { Told, Traffic } from "./lifecycle-traffic.ts";
 import { configFor, failure, open, publicToken, value, violations } from "./lifecycle-world.ts";
+import { testPlaces } from "./places.ts";
 
 const program = join(import.meta.dirname, "lifecycle-traffic.ts");
 
-let folder: string;
-let postgres: TestPostgres;
-let made = 0;
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sett-traffic-"));
-  postgres = await startPostgres();
-});
-after(async () => {
-  await postgres.stop();
-  await rm(folder, { recursive: true });
-});
-
-const places = {
-  SQLite: async () => join(folder, `data-${++made}`),
-  PostgreSQL: () => postgres.createDatabase(`traffic-${++made}`),
-};
+const { places, escrowFolder, kill9, restart } = testPlaces("traffic");
 
 async function run(traffic: Traffic): Promise<Told> {
   const child = spawn(process.execPath, ["--conditions=@sett/source", program, JSON.stringify(traffic)]);
@@ -45,7 +28,7 @@ for (const [name, empty] of Object.entries(places)) {
   test(`two processes, 1 000 calls each at once on 50 Items: ${name}`, async (t) => {
     const sandbox = await createSandbox();
     const plaid = configFor(sandbox);
-    const [url, escrow] = [await empty(), join(folder, `escrow-${++made}`)];
+    const [url, escrow] = [await empty(), escrowFolder()];
     const keeper = await open(url, escrow, plaid);
     const items = await Promise.all(
       Array.from({ length: 50 }, async () => value(await keeper.link(await publicToken(plaid))).item_id),
@@ -86,10 +69,10 @@ test("PostgreSQL killed between Plaid's answer and the commit: every token comes
     await new Promise<void>((resolve) => {
       waiting.push(resolve);
       if (waiting.length < 50) return;
-      void postgres.kill9().then(() => waiting.forEach((go) => go()));
+      void kill9().then(() => waiting.forEach((go) => go()));
     });
   };
-  const keeper = await open(url, join(folder, `escrow-${++made}`), plaid, { at });
+  const keeper = await open(url, escrowFolder(), plaid, { at });
   const tokens = await Promise.all(Array.from({ length: 50 }, () => publicToken(plaid)));
   const fifty = async (step: string, work: (index: number) => Promise<unknown>) => {
     armed = step;
@@ -100,7 +83,7 @@ test("PostgreSQL killed between Plaid's answer and the commit: every token comes
       const said = failure(outcome);
       assert.ok(said.kind === "pending" && said.kept === "escrow", JSON.stringify(said));
     }
-    await postgres.restart();
+    await restart();
     const recovery = value(await keeper.recover());
     assert.equal(recovery.adopted.length, 50);
     assert.deepEqual([recovery.open, recovery.bad], [[], []]);

@@ -123,8 +123,8 @@ let last: { readonly encoded: string; readonly named: Named } | undefined;
 
 function readHeader(jwt: string): Named | undefined {
   if (typeof jwt !== "string") return undefined;
-  const [encoded = "", , , more] = jwt.split(".", 4);
-  if (more !== undefined || jwt.indexOf(".") === jwt.lastIndexOf(".")) return undefined;
+  const [encoded = "", ...rest] = jwt.split(".");
+  if (rest.length !== 2) return undefined;
   if (last?.encoded === encoded) return last.named;
   try {
     const { alg, kid, crit } = decodeProtectedHeader(jwt);

@@ -1,0 +1,34 @@
+// Where a test's databases are: a folder of its own for SQLite, a PostgreSQL of its own, both gone when its file ends.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before } from "node:test";
+import { startPostgres, type TestPostgres } from "../../../test/postgres/start.ts";
+
+/** To be called once, at the top of a test file; what it gives is there when the tests run. */
+export function testPlaces(name: string) {
+  let folder: string;
+  let postgres: TestPostgres;
+  let made = 0;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), `sett-${name}-`));
+    postgres = await startPostgres();
+  });
+  after(async () => {
+    await postgres.stop();
+    await rm(folder, { recursive: true });
+  });
+  return {
+    /** A database that nobody has used: what `openKeeper` is told. */
+    places: {
+      SQLite: async () => join(folder, `data-${++made}`),
+      PostgreSQL: () => postgres.createDatabase(`${name}-${++made}`),
+    },
+    /** A folder that nobody has used, for an escrow. */
+    escrowFolder: () => join(folder, `escrow-${++made}`),
+    /** Kills the PostgreSQL of this file's tests, and starts it again. */
+    kill9: () => postgres.kill9(),
+    restart: () => postgres.restart(),
+  };
+}
