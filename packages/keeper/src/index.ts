@@ -6,6 +6,7 @@ export type { ForSupport, KeeperFailure } from "./lifecycle/failure.ts";
 export type { ItemView } from "./lifecycle/ledger.ts";
 export type { Linked, LinkOptions } from "./lifecycle/link.ts";
 export type { Step } from "./lifecycle/means.ts";
+export type { ItemPage, Selection } from "./lifecycle/selection.ts";
 export type { Recovery } from "./lifecycle/recover.ts";
 
 export { openDatabase, type Database, type DatabaseOptions } from "./database/database.ts";

@@ -20,6 +20,7 @@ import { recover, type Recovery } from "./lifecycle/recover.ts";
 import { beginRemoval, removal } from "./lifecycle/remove.ts";
 import { beginRotation, rotation } from "./lifecycle/rotate.ts";
 import { Salvage } from "./lifecycle/salvage.ts";
+import { listItems, type ItemPage, type Selection } from "./lifecycle/selection.ts";
 import { lender } from "./lifecycle/use.ts";
 import { beginMove, move } from "./lifecycle/webhook.ts";
 import { createNews, type News } from "./news.ts";
@@ -69,6 +70,11 @@ export interface Keeper {
   ): Promise<Result<ItemView, KeeperFailure>>;
   /** Takes the user's name off everything, once all of their Items are removed; says of how many it was. */
   forgetUser(userId: string): Promise<Result<{ readonly items: number }, KeeperFailure>>;
+  /** Items as the keeper knows them, page by page: ask again with `after: next`. 100 a page unless told. */
+  list(
+    selection?: Selection,
+    page?: { readonly after?: string | undefined; readonly limit?: number | undefined },
+  ): Promise<Result<ItemPage, KeeperFailure>>;
   /** The Item as the keeper knows it, without asking Plaid. */
   find(itemId: string): Promise<Result<ItemView, KeeperFailure>>;
   /** Plaid's own answer about the Item. */
@@ -81,8 +87,14 @@ export interface Keeper {
     itemId: string,
     work: (access_token: string) => Promise<Value>,
   ): Promise<Result<Value, KeeperFailure>>;
-  /** A new access token for the old one, which dies. Those who use the Item notice nothing. */
-  rotate(itemId: string): Promise<Result<ItemView, KeeperFailure>>;
+  /**
+   * A new access token for the old one, which dies. Those who use the Item notice nothing. With `from`, the `token_version`
+   * that is to be replaced, it may be asked for again and again: an Item whose token is another by now stays as it is.
+   */
+  rotate(
+    itemId: string,
+    options?: { readonly from?: number | undefined },
+  ): Promise<Result<ItemView, KeeperFailure>>;
   /** Moves the Item's webhook, or takes it away with null. */
   updateWebhook(itemId: string, webhook: string | null): Promise<Result<ItemView, KeeperFailure>>;
   /** Removes the Item at Plaid and throws its token away. Once asked for, it is tried until it is done. */
@@ -227,13 +239,15 @@ async function keeper(means: Means, recoverEveryMs: number): Promise<Keeper> {
       }),
     importItem: (accessToken, { userId } = {}) => counted(() => importItem(means, accessToken, userId)),
     forgetUser: (userId) => counted(() => forgetUser(means, userId)),
+    list: (selection = {}, page = {}) => counted(() => listItems(means, selection, page)),
     find: (itemId) => counted(() => readView(means, itemId)),
     get: (itemId) => counted(() => get(itemId)),
     use: (itemId, work) => counted(() => use(itemId, work)),
-    rotate: (itemId) =>
+    rotate: (itemId, { from } = {}) =>
       counted(async () => {
         await means.at("rotate: begin");
-        return flights.fly(itemId, beginRotation(means), rotated);
+        const done = await flights.fly(itemId, beginRotation(means, from), rotated);
+        return !done.ok && done.error.kind === "rotated" ? readView(means, itemId) : done;
       }),
     updateWebhook: (itemId, webhook) =>
       counted(async () => {

@@ -30,12 +30,14 @@ export function refuseUnlessLive(item: ItemRow): KeeperFailure | undefined {
   return state === "removing" || state === "removed" ? { kind: state, item_id } : undefined;
 }
 
-/** Writes a rotation down. */
+/** Writes a rotation down; of the token with the version `from` only, where that is given. */
 export const beginRotation =
-  (means: Means): Begin =>
+  (means: Means, from?: number): Begin =>
   async (sql, item, lease) => {
     const refused = refuseUnlessLive(item);
     if (refused) return err(refused);
+    if (from !== undefined && item.token_version !== from)
+      return err({ kind: "rotated", item_id: item.item_id });
     const intent = { intent_id: means.mint(), kind: "rotate", item_id: item.item_id, detail: null } as const;
     return ok(await openIntent(means, sql, intent, lease));
   };
