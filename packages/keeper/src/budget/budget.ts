@@ -1,0 +1,167 @@
+// How many calls Plaid allows, shared by all processes of all hosts: one allowance for each endpoint of a client, in the
+// database, and one for each Item, in memory. Sweeps take a permit before they call and may have to wait for it; live
+// calls never wait and are debited. Starts at the limits that Plaid publishes and learns from each 429.
+
+import { err, ok, type Post, type Result } from "sett";
+import type { Database } from "../database/database.ts";
+import type { DatabaseFailure } from "../database/failure.ts";
+import type { Environment } from "../database/schema.ts";
+import { createAccount } from "./account.ts";
+import { Companions } from "./companions.ts";
+import { publishedLimits, unpublished, type GivenLimits } from "./limits.ts";
+import { countedPost } from "./post.ts";
+import { Till, type Terms } from "./till.ts";
+
+/** Whom a call is about, as far as it is known: their own allowances hold besides the client's. */
+export interface About {
+  readonly itemId?: string | undefined;
+  readonly institutionId?: string | null | undefined;
+}
+
+/** What may be set for one endpoint, for all processes. What is left out stays. */
+export interface BudgetChange {
+  /** Calls a minute that are never exceeded; `Infinity` for no budget at all; null for what Plaid publishes. */
+  readonly perMinute?: number | null | undefined;
+  /** What is kept free for live calls, from 0 to below 1; null for the share that `openBudget` was told. */
+  readonly share?: number | null | undefined;
+}
+
+/** Where the budget of one endpoint stands, as this process last saw it. */
+export interface BudgetState {
+  readonly path: string;
+  /** Calls a minute now; null when there is no budget. */
+  readonly perMinute: number | null;
+  /** What it grows back to. */
+  readonly ceiling: number | null;
+  readonly share: number;
+  /** Calls of all processes in the last minute, live ones included. */
+  readonly usedInLastMinute: number;
+  /** Of these, live ones. */
+  readonly liveInLastMinute: number;
+  /** Until when nothing but a probe is sent, in milliseconds of this process's clock; null when calls go out. */
+  readonly pausedUntil: number | null;
+  /** Calls a minute at the last 429; null when there was none. */
+  readonly refusedAt: number | null;
+  /** Grows with each cut. */
+  readonly generation: number;
+  /** How many of this process wait for a permit. */
+  readonly waiting: number;
+}
+
+export interface Budget {
+  /**
+   * Resolves with "go" when one call to `path` about this Item may be sent, which is to be done then and there; with
+   * "stopped" when the signal aborts or the budget is closed. What the database says against it is waited out.
+   */
+  take(
+    path: string,
+    about?: About & { readonly signal?: AbortSignal | undefined },
+  ): Promise<"go" | "stopped">;
+  /**
+   * A transport that counts what is really sent, and reads the 429s that come back. It never waits. A call for which
+   * a permit was taken spends it; one without is debited: as live use, or from the sweeps' part.
+   */
+  post(post: Post, use: "live" | "sweep", about?: About): Post;
+  /**
+   * To be told when a call came back 429 at last, if the transport was not told whom it was about: an Item or an
+   * institution that is over its own limit then waits by itself. `code` is Plaid's error_code.
+   */
+  refused(path: string, code: string, about: About): void;
+  /** Changes the budget of one endpoint, for all processes, within seconds and for good. */
+  set(path: string, change: BudgetChange): Promise<Result<BudgetState, DatabaseFailure>>;
+  /** Of each endpoint that this process has used, as it last saw it. */
+  state(): readonly BudgetState[];
+  /** Lets those who wait go ("stopped"), gives unspent slots back and writes down what was used. */
+  close(): Promise<void>;
+}
+
+export interface BudgetOptions {
+  readonly database: Database;
+  readonly clientId: string;
+  readonly environment: Environment;
+  /** Milliseconds since 1970. Hosts need not agree. */
+  readonly now: () => number;
+  /** Resolves early when the signal aborts, if it can. */
+  readonly wait: (ms: number, signal: AbortSignal) => Promise<unknown>;
+  /** From 0 to 1: spreads processes that would ask at once. */
+  readonly random: () => number;
+  /** Other limits than Plaid publishes, by path; "none" for no budgets but those that are `set`. */
+  readonly limits?: GivenLimits | "none" | undefined;
+  /** What is kept free for live calls of each endpoint, from 0 to below 1; 0.3 unless told. */
+  readonly share?: number | undefined;
+}
+
+/** Opens the budgets of one client. Throws a TypeError where an option cannot be right. */
+export function openBudget(options: BudgetOptions): Budget {
+  const { now, random, environment, limits = {}, share = 0.3 } = options;
+  refuseUnlessShare(share);
+  if (limits !== "none")
+    for (const [path, { perMinute }] of Object.entries(limits)) refuseUnlessRate(path, perMinute);
+  const account = createAccount(options);
+  const limitsOf = (path: string) =>
+    limits === "none" ? {} : { ...publishedLimits(path, environment), ...limits[path] };
+  const termsOf = (path: string): Terms => {
+    const { perMinute } = limitsOf(path);
+    if (limits === "none" || perMinute === Infinity) return "off";
+    return perMinute === undefined ? unpublished : { perMinute, ceiling: perMinute };
+  };
+  const closing = new AbortController();
+  // A wait for an Item ends early only with the budget.
+  const wait = (ms: number) => options.wait(ms, closing.signal);
+  const companions = new Companions(now, (path) => limitsOf(path).perItem ?? Infinity);
+  const tills = new Map<string, Till>();
+  const tillOf = (path: string): Till => {
+    let till = tills.get(path);
+    if (!till) {
+      till = new Till({ path, terms: termsOf(path), share, account, wait: options.wait, random });
+      tills.set(path, till);
+    }
+    return till;
+  };
+
+  return {
+    async take(path, about = {}) {
+      const { signal } = about;
+      const till = tillOf(path);
+      if (about.itemId !== undefined || typeof about.institutionId === "string")
+        for (;;) {
+          if (signal?.aborted || closing.signal.aborted) return "stopped";
+          const ms = companions.delay(path, about);
+          if (ms <= 0) break;
+          await Promise.race([wait(ms), aborted(signal)]);
+        }
+      if (!till.off) return till.take(signal);
+      return signal?.aborted || closing.signal.aborted ? "stopped" : "go";
+    },
+    post: (post, use, about) => countedPost(post, use, about, { tillOf, companions, now }),
+    refused: (path, code, about) => companions.refused(path, code, about),
+    async set(path, { perMinute, share }) {
+      if (typeof perMinute === "number") refuseUnlessRate(path, perMinute);
+      if (typeof share === "number") refuseUnlessShare(share);
+      const till = tillOf(path);
+      const done = await till.set({
+        ...(perMinute !== undefined && { perMinute: perMinute === Infinity ? "off" : perMinute }),
+        ...(share !== undefined && { share }),
+      });
+      return done.ok ? ok(till.view()) : err(done.error);
+    },
+    state: () => [...tills.values()].map((till) => till.view()),
+    async close() {
+      closing.abort();
+      await Promise.all([...tills.values()].map((till) => till.close()));
+    },
+  };
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<unknown> {
+  return new Promise((resolve) => signal?.addEventListener("abort", resolve, { once: true }));
+}
+
+function refuseUnlessRate(path: string, perMinute: number | undefined): void {
+  if (perMinute !== undefined && !(perMinute >= 1))
+    throw new TypeError(`perMinute of ${path} must be a number of calls from 1 on, or Infinity`);
+}
+
+function refuseUnlessShare(share: number): void {
+  if (!(share >= 0 && share < 1)) throw new TypeError("share must be from 0 to below 1");
+}
