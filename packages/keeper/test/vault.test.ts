@@ -1,30 +1,20 @@
 // The vault over both databases, and the ring's file.
 
 import assert from "node:assert/strict";
-import { chmod, mkdtemp, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { startPostgres, type TestPostgres } from "../../../test/postgres/start.ts";
+import { test } from "node:test";
 import { createKeyFile, localKeyRing, readKeyFile } from "../src/vault/ring.ts";
 import { vaultContract } from "./contract/vault.ts";
+import { testPlaces } from "./places.ts";
 
-let folder: string;
-let postgres: TestPostgres;
-let made = 0;
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sett-vault-"));
-  postgres = await startPostgres();
-});
-after(async () => {
-  await postgres.stop();
-  await rm(folder, { recursive: true });
-});
+const { places, newFolder } = testPlaces("vault");
 
-vaultContract({ name: "SQLite", empty: async () => join(folder, `data-${++made}`) });
-vaultContract({ name: "PostgreSQL", empty: () => postgres.createDatabase(`data-${++made}`) });
+for (const [name, empty] of Object.entries(places)) vaultContract({ name, empty });
 
 test("a key file is its owner's alone, is never overwritten, and is refused when others can read it", async () => {
+  const folder = newFolder();
+  await mkdir(folder);
   const path = join(folder, "kek");
   await createKeyFile(path);
   assert.equal((await stat(path)).mode & 0o777, 0o600);

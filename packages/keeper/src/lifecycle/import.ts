@@ -1,9 +1,11 @@
 // An Item that the application has held until now: its token is tried, and kept. Nothing can be lost on the way, as the
-// application still has it; so there is no intent, and it may be done any number of times.
+// application still has it; so there is no intent, and it may be done any number of times. Under which token it came is
+// kept with it, as a fingerprint, in the same transaction.
 
-import { err, Item, type Result } from "sett";
-import { arrive } from "./arrival.ts";
+import { err, Item, ok, type Result } from "sett";
+import { bringIn, type Brought } from "./arrival.ts";
 import type { KeeperFailure } from "./failure.ts";
+import { tokenFingerprint } from "./fingerprints.ts";
 import type { ItemView } from "./ledger.ts";
 import { sealText, transact, type Means } from "./means.ts";
 
@@ -13,10 +15,42 @@ export async function importItem(
   access_token: string,
   userId: string | undefined,
 ): Promise<Result<ItemView, KeeperFailure>> {
+  const fingerprint = await tokenFingerprint(means.vault, access_token);
+  if (!fingerprint.ok) return fingerprint;
+  const taken = await takeOver(means, {
+    access_token,
+    user_id: userId ?? null,
+    item_id: null,
+    fingerprint: fingerprint.value,
+  });
+  if (!taken.ok) return taken;
+  if (taken.value.how === "other") throw new TypeError("no Item was named, and yet it is another");
+  return ok(taken.value.item);
+}
+
+/** An Item to be taken over. */
+export interface Arrival {
+  readonly access_token: string;
+  readonly user_id: string | null;
+  /** Which Item it must be; null for any. */
+  readonly item_id: string | null;
+  /** Of the token. */
+  readonly fingerprint: Buffer;
+}
+
+/** An Item that was taken over; or `other`, and nothing is kept: the token is of `item_id`, not of the Item that was named. */
+export type Taken = Brought | { readonly how: "other"; readonly item_id: string };
+
+/** Asks Plaid whose token it is, and keeps it. */
+export async function takeOver(
+  means: Means,
+  { access_token, user_id, item_id: named, fingerprint }: Arrival,
+): Promise<Result<Taken, KeeperFailure>> {
   const answer = await Item.get(access_token, means.plaid);
-  if (!answer.ok) return err({ kind: "plaid", item_id: null, failure: answer.error });
+  if (!answer.ok) return err({ kind: "plaid", item_id: named, failure: answer.error });
   const { item, request_id } = answer.value;
   const { item_id, error } = item;
+  if (named !== null && named !== item_id) return ok({ how: "other", item_id });
   const sealed = await sealText(means, access_token, { purpose: "token", subject: item_id });
   if (!sealed.ok) return sealed;
   const error_code = error?.error_code ?? null;
@@ -30,7 +64,7 @@ export async function importItem(
     fence: 0,
     access_token,
     about: {
-      user_id: userId ?? null,
+      user_id,
       institution_id: item.institution_id ?? null,
       institution_name: item.institution_name ?? null,
       fingerprints: [],
@@ -43,5 +77,14 @@ export async function importItem(
       created_at: Number.isNaN(created) ? null : created,
     },
   } as const;
-  return transact(means, (sql) => arrive(means, sql, given, sealed.value));
+  return transact(means, async (sql) => {
+    const brought = await bringIn(means, sql, given, sealed.value);
+    if (brought.ok && brought.value.item.state !== "removed")
+      await sql
+        .insertInto("fingerprints")
+        .values({ fingerprint, item_id })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    return brought;
+  });
 }

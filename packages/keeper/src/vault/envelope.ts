@@ -13,7 +13,7 @@ import { err, ok, type Result } from "sett";
 
 /** What a secret belongs to. An envelope opens for the very same context only. */
 export interface Context {
-  readonly purpose: "token" | "intent" | "webhook" | "escrow";
+  readonly purpose: "token" | "intent" | "webhook" | "escrow" | "sweep";
   readonly environment: "sandbox" | "production";
   /** The `item_id`, or the id of the row or record that holds the envelope. */
   readonly subject: string;

@@ -15,6 +15,8 @@ export interface ReencryptOptions {
   readonly batch?: number | undefined;
   /** Begin after this `item_id`: where the last report ended, to save looking at what is done. */
   readonly after?: string | undefined;
+  /** All of them unless told. */
+  readonly tables?: readonly Table["name"][] | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onBatch?: ((report: ReencryptReport) => void) | undefined;
 }
@@ -56,7 +58,7 @@ const maxFailures = 100;
 export async function reencrypt(
   vault: Vault,
   database: Database,
-  { batch = 250, after = "", signal, onBatch }: ReencryptOptions = {},
+  { batch = 250, after = "", tables: wanted, signal, onBatch }: ReencryptOptions = {},
 ): Promise<Result<ReencryptReport, VaultFailure | DatabaseFailure>> {
   let moved = 0;
   let seen = 0;
@@ -66,33 +68,17 @@ export async function reencrypt(
   const report = (complete: boolean): ReencryptReport => ({ moved, seen, failed, failures, at, complete });
 
   for (const table of tables) {
+    if (wanted && !wanted.includes(table.name)) continue;
     for (let last = table.name === "items" ? after : ""; ;) {
       if (signal?.aborted) return ok(report(false));
       const page = await database.read((sql) => table.page(sql, vault.environment, last, batch));
       if (!page.ok) return page;
-      const target = await vault.writeKeyId();
-      if (!target.ok) return target;
-      const anew: Again[] = [];
-      for (const row of page.value) {
-        if (!hasBytes(row) || row.key_id === target.value) continue;
-        const sealed = await again(vault, row);
-        if (sealed.ok) {
-          anew.push({ row, sealed: sealed.value });
-          continue;
-        }
-        // Without its keys it would only go on to tell the same of every row.
-        if (sealed.error.kind === "keys-unavailable") return sealed;
-        failed++;
-        if (failures.length < maxFailures)
-          failures.push({ table: table.name, id: row.id, failure: sealed.error });
-      }
-      if (anew.length > 0) {
-        const stored = await database.transaction<number, never>(async (sql) =>
-          ok(await table.store(sql, database.differences.rows, anew)),
-        );
-        if (!stored.ok) return stored;
-        moved += stored.value;
-      }
+      const done = await move(vault, database, table, page.value);
+      if (!done.ok) return done;
+      moved += done.value.moved;
+      failed += done.value.failures.length;
+      for (const { id, failure } of done.value.failures)
+        if (failures.length < maxFailures) failures.push({ table: table.name, id, failure });
       seen += page.value.length;
       last = page.value.at(-1)?.id ?? last;
       if (table.name === "items") at = last;
@@ -101,6 +87,52 @@ export async function reencrypt(
     }
   }
   return ok(report(true));
+}
+
+/** What became of some rows. */
+export interface Moved {
+  readonly moved: number;
+  /** Those that could not be opened. */
+  readonly failures: readonly { readonly id: string; readonly failure: VaultFailure }[];
+}
+
+/** The same for the tokens of these Items alone, some hundred at a time. */
+export async function reencryptItems(
+  vault: Vault,
+  database: Database,
+  itemIds: readonly string[],
+): Promise<Result<Moved, VaultFailure | DatabaseFailure>> {
+  const found = await database.read(async (sql) =>
+    (await tokens(sql).where("item_id", "in", itemIds).execute()).map((row) =>
+      rowOfItem(row, vault.environment),
+    ),
+  );
+  return found.ok ? move(vault, database, items, found.value) : found;
+}
+
+async function move(
+  vault: Vault,
+  database: Database,
+  table: Table,
+  rows: readonly Row[],
+): Promise<Result<Moved, VaultFailure | DatabaseFailure>> {
+  const target = await vault.writeKeyId();
+  if (!target.ok) return target;
+  const anew: Again[] = [];
+  const failures: { id: string; failure: VaultFailure }[] = [];
+  for (const row of rows) {
+    if (!hasBytes(row) || row.key_id === target.value) continue;
+    const sealed = await again(vault, row);
+    if (sealed.ok) anew.push({ row, sealed: sealed.value });
+    // Without its keys it would only go on to tell the same of every row.
+    else if (sealed.error.kind === "keys-unavailable") return sealed;
+    else failures.push({ id: row.id, failure: sealed.error });
+  }
+  if (anew.length === 0) return ok({ moved: 0, failures });
+  const stored = await database.transaction<number, never>(async (sql) =>
+    ok(await table.store(sql, database.differences.rows, anew)),
+  );
+  return stored.ok ? ok({ moved: stored.value, failures }) : stored;
 }
 
 const hasBytes = (row: Row): row is Again["row"] => row.bytes !== null;
@@ -114,29 +146,31 @@ async function again(vault: Vault, row: Again["row"]): Promise<Result<Sealed, Va
 }
 
 interface Table {
-  readonly name: "items" | "intents" | "deliveries";
+  readonly name: "items" | "intents" | "deliveries" | "sweeps";
   page(sql: Sql, environment: Environment, after: string, limit: number): Promise<Row[]>;
   /** Stores those that nobody has changed since they were read. */
   store(sql: Sql, rows: Database["differences"]["rows"], anew: readonly Again[]): Promise<number>;
 }
 
+const tokens = (sql: Sql) =>
+  sql.selectFrom("items").select(["item_id", "environment", "token", "key_id", "token_version"]);
+
+const rowOfItem = (
+  row: Awaited<ReturnType<ReturnType<typeof tokens>["executeTakeFirstOrThrow"]>>,
+  environment: Environment,
+): Row => ({
+  id: row.item_id,
+  place: { purpose: "token", subject: row.item_id },
+  bytes: row.environment === environment ? row.token : null,
+  key_id: row.key_id,
+  version: row.token_version,
+});
+
 const items: Table = {
   name: "items",
   page: async (sql, environment, after, limit) => {
-    const page = await sql
-      .selectFrom("items")
-      .select(["item_id", "environment", "token", "key_id", "token_version"])
-      .where("item_id", ">", after)
-      .orderBy("item_id")
-      .limit(limit)
-      .execute();
-    return page.map((row) => ({
-      id: row.item_id,
-      place: { purpose: "token", subject: row.item_id },
-      bytes: row.environment === environment ? row.token : null,
-      key_id: row.key_id,
-      version: row.token_version,
-    }));
+    const page = await tokens(sql).where("item_id", ">", after).orderBy("item_id").limit(limit).execute();
+    return page.map((row) => rowOfItem(row, environment));
   },
   // A rotation makes a new version. Who else seals the same version anew seals the same token.
   store: async (sql, rows, anew) => {
@@ -162,7 +196,7 @@ const items: Table = {
   },
 };
 
-// The two below hold few rows with something in them: what is settled or applied keeps no secret.
+// Those below hold few rows with something in them: what is settled or applied keeps no secret.
 
 const intents: Table = {
   name: "intents",
@@ -232,7 +266,36 @@ const deliveries: Table = {
     ),
 };
 
-const tables = [items, intents, deliveries];
+const sweeps: Table = {
+  name: "sweeps",
+  page: async (sql, environment, after, limit) => {
+    const page = await sql
+      .selectFrom("sweeps")
+      .select(["sweep_id", "environment", "detail", "key_id"])
+      .where("sweep_id", ">", Number(after))
+      .orderBy("sweep_id")
+      .limit(limit)
+      .execute();
+    return page.map((row) => ({
+      id: `${row.sweep_id}`,
+      place: { purpose: "sweep", subject: `${row.sweep_id}` },
+      bytes: row.environment === environment ? row.detail : null,
+      key_id: row.key_id,
+      version: row.sweep_id,
+    }));
+  },
+  store: (sql, _, anew) =>
+    oneByOne(anew, ({ row, sealed }) =>
+      sql
+        .updateTable("sweeps")
+        .set({ detail: sealed.bytes, key_id: sealed.key_id })
+        .where("sweep_id", "=", row.version)
+        .where("detail", "=", row.bytes)
+        .executeTakeFirst(),
+    ),
+};
+
+const tables = [items, intents, deliveries, sweeps];
 
 /** The subject under which the body of a delivery is sealed. */
 export const deliveryId = ({ body_sha256, iat }: { body_sha256: string; iat: number }): string =>

@@ -9,7 +9,7 @@ import {
   randomBytes,
   type KeyObject,
 } from "node:crypto";
-import { constants, type FileHandle, open } from "node:fs/promises";
+import { constants, type FileHandle, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { inspect } from "node:util";
 import { err, ok, type Result } from "sett";
@@ -156,9 +156,29 @@ export function kms(kekId: string, service: Kms): KeyRing {
 }
 
 /** Makes a file with a new key, for its owner alone and on disk when this resolves. It never overwrites one. */
-export async function createKeyFile(path: string): Promise<void> {
+export const createKeyFile = (path: string): Promise<void> => createSecretFile(path, `${newKey()}\n`);
+
+/** Makes a file as {@link createKeyFile} does, with whatever secret. */
+export async function createSecretFile(path: string, text: string): Promise<void> {
   const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
-  await writeDurably(file, `${newKey()}\n`);
+  await writeDurably(file, text);
+  await syncFolder(path);
+}
+
+/**
+ * Puts a new key first into a key file, so that it wraps from now on, and keeps those that are there. The file is whole
+ * at every moment. Gives the ring's text as it is now.
+ */
+export async function addKeyToFile(path: string): Promise<Buffer> {
+  const former = await readKeyFile(path);
+  const next = `${path}.new`;
+  await createSecretFile(next, `${newKey()}\n${former}`);
+  await rename(next, path);
+  await syncFolder(path);
+  return readKeyFile(path);
+}
+
+async function syncFolder(path: string): Promise<void> {
   const folder = await open(dirname(path), "r");
   try {
     await folder.sync();

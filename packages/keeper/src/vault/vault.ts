@@ -167,7 +167,7 @@ export class Vault {
       if (this.#now() < notBefore(row.closed_at)) {
         return err({ kind: "too-soon", key_id: keyId, notBefore: notBefore(row.closed_at) });
       }
-      const used = async (table: "items" | "intents" | "deliveries") => {
+      const used = async (table: "items" | "intents" | "deliveries" | "sweeps") => {
         const { n } = await sql
           .selectFrom(table)
           .select((row) => row.fn.countAll().as("n"))
@@ -176,7 +176,7 @@ export class Vault {
         return Number(n);
       };
       const items = await used("items");
-      const others = (await used("intents")) + (await used("deliveries"));
+      const others = (await used("intents")) + (await used("deliveries")) + (await used("sweeps"));
       if (items + others > 0) return err({ kind: "in-use", key_id: keyId, items, others });
       // Whatever was not seen here, another process's uncommitted row for instance, the foreign keys see.
       await sql.deleteFrom("keys").where("key_id", "=", keyId).execute();
