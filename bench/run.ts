@@ -1,11 +1,13 @@
 // The benches: what sett costs and saves, side by side with its peers. Prints one Markdown table each, for the README
 // to quote; how a number comes about is in the bench's own folder.
 //
-//   npm run bench [-- --only client|webhook|emulator|weight] [--quick] [--json]
+//   npm run bench [-- --only client|webhook|emulator|weight|keeper-link|keeper-use|keeper-reencrypt] [--quick] [--json]
 
 import { parseArgs } from "node:util";
 import { compareClients } from "./client/compare.ts";
 import { compareEmulators } from "./emulator/compare.ts";
+import { compareLinks, compareUses } from "./keeper/compare.ts";
+import { compareReencryption } from "./keeper/reencrypt.ts";
 import { endAll } from "./programs.ts";
 import { kept, markdown, type Comparison, type Setting } from "./report.ts";
 import { compareWebhooks } from "./webhook/compare.ts";
@@ -23,6 +25,9 @@ const benches: Record<string, (pace: Pace) => Promise<Comparison | Comparison[]>
   webhook: compareWebhooks,
   emulator: compareEmulators,
   weight: compareWeights,
+  "keeper-link": compareLinks,
+  "keeper-use": compareUses,
+  "keeper-reencrypt": compareReencryption,
 };
 
 const { values } = parseArgs({

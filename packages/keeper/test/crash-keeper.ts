@@ -1,8 +1,13 @@
 // A process that does one thing with a keeper and ends itself with SIGKILL at its n-th step: see crash.test.ts. A step is
-// a place before or after an outside effect: a call to Plaid, each operation on the escrow's files, each commit.
+// a place before or after an outside effect: a call to Plaid, each operation on the escrow's files, each commit. It says
+// each step before it takes it. Which is first, the escrow or the database, it can settle: the other one has to wait.
 
+import { writeSync } from "node:fs";
+import BetterSqlite from "better-sqlite3";
+import pg from "pg";
 import { configFor, open } from "./lifecycle-world.ts";
 import { fetchPost, type Post } from "sett";
+import { join } from "node:path";
 import { nodeFiles, type Files, type OpenFile } from "../src/escrow/files.ts";
 
 /** What the process is to do, and when to die. */
@@ -17,16 +22,36 @@ export interface Order {
   readonly killAt: number;
   /** Every answer of this call is lost on the way, after Plaid has done what was asked. */
   readonly drop: string | null;
+  /** Who is to have Plaid's answer first. */
+  readonly first: "database" | "escrow";
 }
 
 const order = JSON.parse(process.argv[2]!) as Order;
-const steps: string[] = [];
+let steps = 0;
 let counting = order.what === "recover";
+const committed = Promise.withResolvers<void>();
+const escrowed = Promise.withResolvers<void>();
 
 function step(name: string): void {
   if (!counting) return;
-  steps.push(name);
-  if (steps.length === order.killAt) process.kill(process.pid, "SIGKILL");
+  writeSync(1, `${name}\n`);
+  if (++steps === order.killAt) process.kill(process.pid, "SIGKILL");
+  if (name.endsWith(": committed")) committed.resolve();
+  if (name.endsWith(": escrowed")) escrowed.resolve();
+}
+
+/** Nobody else can write, until the escrow has the answer. */
+async function holdDatabase(): Promise<void> {
+  if (/^postgres/.test(order.url)) {
+    const client = new pg.Client({ connectionString: order.url });
+    await client.connect();
+    await client.query("begin; lock table sett.items in exclusive mode");
+    void escrowed.promise.then(() => client.end());
+  } else {
+    const database = new BetterSqlite(join(order.url, "sett.db"));
+    database.exec("begin immediate");
+    void escrowed.promise.then(() => database.close());
+  }
 }
 
 async function around<Value>(name: string, effect: () => Promise<Value>): Promise<Value> {
@@ -36,15 +61,26 @@ async function around<Value>(name: string, effect: () => Promise<Value>): Promis
   return value;
 }
 
+const tokenPaths: Partial<Record<Order["what"], string>> = {
+  link: "/item/public_token/exchange",
+  rotate: "/item/access_token/invalidate",
+};
+
 const post: Post = async (url, body, headers, signal) => {
   const { pathname } = new URL(url);
   const answer = await around(pathname, () => fetchPost(url, body, headers, signal));
+  if (order.first === "escrow" && order.drop === null && pathname === tokenPaths[order.what])
+    await holdDatabase();
   if (pathname !== order.drop) return answer;
   throw new TypeError("fetch failed", { cause: Object.assign(new Error("reset"), { code: "ECONNRESET" }) });
 };
 
 const watched = (file: OpenFile): OpenFile => ({
-  write: (bytes, position) => around("write", () => file.write(bytes, position)),
+  write: async (bytes, position) => {
+    const waits = counting && order.first === "database" && order.drop === null && order.what in tokenPaths;
+    if (waits) await committed.promise;
+    return around("write", () => file.write(bytes, position));
+  },
   sync: () => around("sync", () => file.sync()),
   close: () => file.close(),
 });
@@ -69,6 +105,4 @@ const work = {
   recover: () => keeper.recover(),
 };
 await work[order.what]();
-counting = false;
 await keeper.close();
-process.stdout.write(JSON.stringify(steps));

@@ -12,6 +12,7 @@ import { migrate } from "./migrate.ts";
 import { migrations, type Migration } from "./migrations.ts";
 import { openPostgres } from "./postgres.ts";
 import { openSqlite } from "./sqlite.ts";
+import { planOf, type Build, type Kinds, type RowOf } from "./together.ts";
 
 export interface DatabaseOptions {
   /** The time, for the record of what was done to the schema. */
@@ -26,7 +27,7 @@ export interface DatabaseOptions {
 
 export interface Database {
   readonly name: "sqlite" | "postgres";
-  readonly differences: Pick<Differences, "lockRows" | "rows">;
+  readonly differences: Pick<Differences, "lockRows" | "rows" | "clock">;
   /** Statements each on its own. They throw `DatabaseError`; `read` gives a value instead. */
   readonly sql: Sql;
   /**
@@ -36,6 +37,7 @@ export interface Database {
    */
   transaction<Value, Problem>(
     work: (sql: Sql) => Promise<Result<Value, Problem>>,
+    options?: { readonly patienceMs?: number | undefined },
   ): Promise<Result<Value, Problem | DatabaseFailure>>;
   /** Statements each on its own, their failure as a value. */
   read<Value>(work: (sql: Sql) => Promise<Value>): Promise<Result<Value, DatabaseFailure>>;
@@ -46,6 +48,16 @@ export interface Database {
   statement<Values extends object, Row>(
     build: (sql: Sql, value: <Name extends keyof Values>(name: Name) => Values[Name]) => Compilable<Row>,
   ): (values: Values) => Promise<Result<Row[], DatabaseFailure>>;
+  /**
+   * Statements that always go together and are asked often: compiled once, over tables of values of which there may be
+   * any number of rows, and done all or nothing, in few round trips. None of them may look at what another one does.
+   */
+  together<Tables extends Readonly<Record<string, Kinds>>>(
+    tables: Tables,
+    build: Build<Tables>,
+  ): (given: {
+    readonly [Name in keyof Tables]: readonly RowOf<Tables[Name]>[];
+  }) => Promise<Result<undefined, DatabaseFailure>>;
   /** The `seq` up to which the events are complete: no transaction still open can add one at or below it. */
   horizon(): Promise<Result<number, DatabaseFailure>>;
   close(): Promise<void>;
@@ -88,12 +100,12 @@ function database(engine: Engine): Database {
     name: engine.differences.name,
     differences: engine.differences,
     sql: engine.sql,
-    transaction: async (work) => {
+    transaction: async (work, { patienceMs } = {}) => {
       const outcome = await asValue(() =>
         engine.transaction(async (sql) => {
           const result = await work(sql);
           return { commit: result.ok, value: result };
-        }),
+        }, patienceMs),
       );
       return outcome.ok ? outcome.value : outcome;
     },
@@ -111,6 +123,10 @@ function database(engine: Engine): Database {
           );
           return (await engine.run({ ...compiled, parameters })).rows as Row[];
         });
+    },
+    together: (tables, build) => {
+      const run = engine.together(planOf(engine.sql, tables, build));
+      return (given) => asValue(async () => void (await run(given as never)));
     },
     horizon: () => asValue(() => horizon(engine.sql)),
     close: () => engine.close(),

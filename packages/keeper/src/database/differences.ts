@@ -40,6 +40,8 @@ export interface Differences {
   ): AliasedRawBuilder<Row<Of>, Alias>;
   /** See {@link Horizon}. */
   horizon(): Horizon;
+  /** Its own clock, in milliseconds since 1970; null where it has none but this machine's. */
+  clock(database: Sql): Promise<number | null>;
   hasTable(database: Sql, name: string): Promise<boolean>;
   /** Keeps other processes from changing the schema until the transaction ends, and makes a place for it. */
   lockForMigration(transaction: Sql): Promise<void>;
@@ -96,6 +98,7 @@ export const sqlite: Differences = {
       .executeTakeFirst();
     return last?.seq ?? 0;
   },
+  clock: async () => null,
   hasTable: async (database, name) =>
     (await sql`select 1 from sqlite_schema where type = 'table' and name = ${name}`.execute(database)).rows
       .length > 0,
@@ -157,6 +160,11 @@ export const postgres: Differences = {
       }
       return settled;
     };
+  },
+  clock: async (database) => {
+    const told = await sql<{ ms: number }>`
+      select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms`.execute(database);
+    return told.rows[0]!.ms;
   },
   hasTable: async (database, name) => {
     const found = await sql<{ is: boolean }>`select to_regclass(${name}) is not null as is`.execute(database);

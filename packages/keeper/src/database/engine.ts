@@ -4,6 +4,7 @@
 import type { BoundSql, Run, Sql } from "./connection.ts";
 import type { Differences } from "./differences.ts";
 import { databaseFailure, DatabaseError } from "./failure.ts";
+import type { Given, Plan } from "./together.ts";
 
 /** What a piece of work came to, and whether it is to stay. */
 export interface Outcome<Value> {
@@ -21,6 +22,8 @@ export interface Engine {
   readonly run: Run;
   /** All or nothing, and on disk when it resolves. Throws `DatabaseError`, or what the work itself threw. */
   transaction<Value>(work: Work<Value>, patienceMs?: number): Promise<Value>;
+  /** Makes ready what the plan says. What it gives does it, all or nothing, on disk when it resolves. */
+  together(plan: Plan): (given: Given) => Promise<void>;
   close(): Promise<void>;
 }
 

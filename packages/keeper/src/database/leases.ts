@@ -11,10 +11,19 @@ export interface Lease {
   readonly untilMs: number;
 }
 
-/** Takes the lease if it is free or has run out. One statement, on its own or within a transaction. */
+/**
+ * Takes the lease if it is free or has run out; with `ours`, also if the holder is the same: for those who know that they
+ * left it behind. One statement, on its own or within a transaction.
+ */
 export async function claimLease(
   sql: Sql,
-  { name, holder, now, forMs }: { name: string; holder: string; now: number; forMs: number },
+  {
+    name,
+    holder,
+    now,
+    forMs,
+    ours = false,
+  }: { name: string; holder: string; now: number; forMs: number; ours?: boolean },
 ): Promise<Lease | undefined> {
   const untilMs = now + forMs;
   const row = await sql
@@ -24,7 +33,9 @@ export async function claimLease(
       conflict
         .column("name")
         .doUpdateSet((row) => ({ holder, fence: row("leases.fence", "+", 1), until_ms: untilMs }))
-        .where("leases.until_ms", "<=", now),
+        .where((is) =>
+          is.or([is("leases.until_ms", "<=", now), ...(ours ? [is("leases.holder", "=", holder)] : [])]),
+        ),
     )
     .returning("fence")
     .executeTakeFirst();

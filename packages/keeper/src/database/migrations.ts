@@ -136,4 +136,84 @@ export const migrations: readonly Migration[] = [
       ){keyed};
     `,
   },
+  {
+    number: 2,
+    name: "sweeps, shards, sweep_items",
+    sql: `
+      create table sweeps (
+        sweep_id {integer} not null primary key,
+        environment text not null,
+        operation text not null,
+        digest text not null,
+        detail {bytes} not null,
+        key_id text not null references keys (key_id),
+        selection text not null,
+        ordering text not null,
+        note text,
+        rolls_back {integer} references sweeps (sweep_id),
+        state text not null,
+        total {integer} not null,
+        shard_size {integer} not null,
+        events_from {integer} not null,
+        submitted_at {integer} not null,
+        begun_at {integer},
+        ended_at {integer},
+        constraint sweeps_ended check ((ended_at is null) = (state in ('waiting', 'running', 'paused')))
+      ){strict};
+      create unique index sweeps_one_open on sweeps (digest) where ended_at is null;
+
+      create table shards (
+        sweep_id {integer} not null references sweeps (sweep_id),
+        number {integer} not null,
+        state text not null default 'waiting',
+        total {integer} not null,
+        done {integer} not null default 0,
+        skipped {integer} not null default 0,
+        failed {integer} not null default 0,
+        tally text not null default '{}',
+        due_at {integer} not null default 0,
+        moved_at {integer},
+        unacknowledged {integer},
+        primary key (sweep_id, number)
+      ){keyed};
+
+      create table sweep_items (
+        sweep_id {integer} not null,
+        position {integer} not null,
+        item_id text not null,
+        token_version {integer} not null,
+        state text not null,
+        webhook text,
+        target text,
+        outcome text not null default 'waiting',
+        attempt {integer} not null default 0,
+        due_at {integer} not null default 0,
+        result text,
+        request_id text,
+        settled_at {integer},
+        acknowledged_at {integer},
+        primary key (sweep_id, position)
+      ){keyed};
+    `,
+  },
+  {
+    number: 3,
+    name: "budgets",
+    sql: `
+      create table budgets (
+        name text not null primary key,
+        environment text not null,
+        path text not null,
+        allowance text not null,
+        updated_at {integer} not null
+      ){keyed};
+    `,
+  },
+  {
+    number: 4,
+    name: "an exchange is its own lease",
+    sql: `
+      alter table intents add column until_ms {integer};
+    `,
+  },
 ];

@@ -9,6 +9,8 @@ import { createSql, type Run } from "./connection.ts";
 import { postgres } from "./differences.ts";
 import { closedFailure, perform, type Engine, type Work } from "./engine.ts";
 import { databaseFailure, DatabaseError, fromPostgres } from "./failure.ts";
+import { gathered } from "./gathered.ts";
+import { atOnce, type Given, type Plan } from "./together.ts";
 
 const { Pool } = pg;
 
@@ -128,6 +130,19 @@ export async function openPostgres(url: string, connections: number, patienceMs:
     }
   };
 
+  const together = (plan: Plan) => {
+    const { sql, values } = atOnce(plan);
+    return gathered(async (given: Given) => {
+      try {
+        await onItsOwn({ ...CompiledQuery.raw(sql), parameters: values(given) });
+      } catch (error) {
+        // On its own a statement is its own commit.
+        const lost = error instanceof DatabaseError && error.failure.kind === "unavailable";
+        throw lost ? new DatabaseError({ ...error.failure, committed: "unknown" }) : error;
+      }
+    });
+  };
+
   const close = async () => {
     closed = true;
     await pool.end();
@@ -138,7 +153,7 @@ export async function openPostgres(url: string, connections: number, patienceMs:
     await close();
     throw error;
   }
-  return { differences: postgres, sql, run: onItsOwn, transaction, close };
+  return { differences: postgres, sql, run: onItsOwn, transaction, together, close };
 }
 
 async function refuseIfNotDurable(run: Run): Promise<void> {

@@ -18,11 +18,20 @@ export type ItemState =
 
 export type Environment = "sandbox" | "production";
 
-/** What a call that cannot be repeated is about to do, or did. */
-export type IntentKind = "exchange" | "rotate" | "remove" | "webhook" | "import";
+/** What a call that cannot be repeated is about to do, or did; of `update-mode`, for which Item a link token was made. */
+export type IntentKind = "exchange" | "rotate" | "remove" | "webhook" | "import" | "update-mode";
 
 /** How it ended. `lost` (an exchange) and `stranded` (a rotation): Plaid may have done it and nobody has the token. */
 export type IntentOutcome = "done" | "not-done" | "lost" | "stranded";
+
+/** What a sweep does to each of its Items. */
+export type SweepOperation = "audit" | "webhook" | "rotate" | "remove" | "reencrypt";
+
+/** `waiting`: no worker has begun. The last two are for good. */
+export type SweepState = "waiting" | "running" | "paused" | "cancelled" | "done";
+
+/** How far a sweep is with an Item. `unfinished`: it was tried, and is tried again. The last three are for good. */
+export type SweepOutcome = "waiting" | "unfinished" | "done" | "skipped" | "failed";
 
 type Bytes = ColumnType<Buffer, Uint8Array, Uint8Array>;
 type BytesOrNull = ColumnType<Buffer | null, Uint8Array | null, Uint8Array | null>;
@@ -90,8 +99,10 @@ export interface IntentsTable {
   detail: BytesOrNull;
   key_id: TextOrNull;
   holder: TextOrNull;
-  /** Of the lease under which it was opened. */
+  /** Of the lease under which it was opened; of an exchange, which is its own lease, of that. */
   fence: TimeOrNull;
+  /** Of an exchange: until when its holder is at it. */
+  until_ms: TimeOrNull;
   opened_at: number;
   settled_at: TimeOrNull;
   outcome: ColumnType<IntentOutcome | null, IntentOutcome | null | undefined, IntentOutcome | null>;
@@ -145,7 +156,91 @@ export interface CursorsTable {
   updated_at: number;
 }
 
+/** One operation over many Items. */
+export interface SweepsTable {
+  /** Counted up by 1. */
+  sweep_id: number;
+  environment: Environment;
+  operation: SweepOperation;
+  /** Keyed hash of operation, parameters and selection: the same twice is the same sweep while it is not over. */
+  digest: string;
+  /** The parameters, sealed: a URL, a reason. */
+  detail: Bytes;
+  key_id: string;
+  /** JSON. */
+  selection: string;
+  ordering: string;
+  note: TextOrNull;
+  /** The sweep whose webhooks this one puts back. */
+  rolls_back: TimeOrNull;
+  state: SweepState;
+  total: number;
+  shard_size: number;
+  /** The last event before it: what it causes comes after. */
+  events_from: number;
+  submitted_at: number;
+  begun_at: TimeOrNull;
+  ended_at: TimeOrNull;
+}
+
+/** A run of a sweep's Items by position: what one worker does at a time, under a lease. */
+export interface ShardsTable {
+  sweep_id: number;
+  number: number;
+  state: ColumnType<"waiting" | "done", "waiting" | "done" | undefined, "waiting" | "done">;
+  total: number;
+  done: Generated<number>;
+  skipped: Generated<number>;
+  failed: Generated<number>;
+  /** JSON: how many failed by advice, and how often an audit found what. */
+  tally: ColumnType<string, string | undefined, string>;
+  /** When there is something to do. */
+  due_at: Generated<number>;
+  /** When the last of its webhooks was moved. */
+  moved_at: TimeOrNull;
+  /** How many of them Plaid had not acknowledged when it was looked last; null before. */
+  unacknowledged: TimeOrNull;
+}
+
+/** An Item of a sweep, as it was when the sweep was submitted, and what came of it. */
+export interface SweepItemsTable {
+  sweep_id: number;
+  /** From 0, in the order in which they are worked on. */
+  position: number;
+  item_id: string;
+  token_version: number;
+  state: ItemState;
+  webhook: TextOrNull;
+  /** For a rollback: the webhook to be put back. */
+  target: TextOrNull;
+  outcome: ColumnType<SweepOutcome, SweepOutcome | undefined, SweepOutcome>;
+  attempt: Generated<number>;
+  due_at: Generated<number>;
+  /** JSON without secrets: the failure, why it was skipped, what an audit found. */
+  result: TextOrNull;
+  request_id: TextOrNull;
+  settled_at: TimeOrNull;
+  /** When Plaid's first webhook came to the new address. */
+  acknowledged_at: TimeOrNull;
+}
+
+/** What Plaid allows of one endpoint, and what of it is sold: see ../budget/. */
+export interface BudgetsTable {
+  /** One-way from the client_id, the environment and the path. */
+  name: string;
+  environment: Environment;
+  path: string;
+  /** JSON. */
+  allowance: string;
+  /** Of the clock that the processes share. */
+  updated_at: number;
+}
+
 export interface Schema {
+  budgets: BudgetsTable;
+  sweeps: SweepsTable;
+  shards: ShardsTable;
+  sweep_items: SweepItemsTable;
   keys: KeysTable;
   items: ItemsTable;
   fingerprints: FingerprintsTable;

@@ -10,6 +10,7 @@ import { createSql, type Run } from "./connection.ts";
 import { sqlite } from "./differences.ts";
 import { closedFailure, perform, type Engine, type Work } from "./engine.ts";
 import { databaseFailure, DatabaseError, fromSqlite } from "./failure.ts";
+import { byRow, type Given, type Plan } from "./together.ts";
 
 /** How long the lock of another process is waited for. */
 const busyMs = 10_000;
@@ -17,8 +18,12 @@ const busyMs = 10_000;
 const batchMs = 20;
 const maxStatements = 500;
 
+/** Statements that need nothing but SQLite: done in one go, so that a batch of them never gives up its turn. */
+type AtOnce = () => void;
+
 interface Waiting {
-  readonly work: Work<unknown>;
+  readonly work: Work<unknown> | AtOnce;
+  readonly atOnce: boolean;
   readonly patience: number;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -94,9 +99,23 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
   const transaction = <Value>(work: Work<Value>, patience = patienceMs): Promise<Value> =>
     new Promise<Value>((resolve, reject) => {
       if (closed) return reject(closedFailure());
-      queue.push({ work, patience, resolve, reject } as Waiting);
+      queue.push({ work, atOnce: false, patience, resolve, reject } as Waiting);
       draining ??= drain();
     });
+
+  const together = (plan: Plan) => {
+    const steps = byRow(plan).map((step) => ({ ...step, statement: fromWriter(step.sql) }));
+    return (given: Given) =>
+      new Promise<void>((resolve, reject) => {
+        if (closed) return reject(closedFailure());
+        const work = () => {
+          for (const { over, names, statement } of steps)
+            for (const row of given[over]!) statement.run(...names.map((name) => row[name]));
+        };
+        queue.push({ work, atOnce: true, patience: 0, resolve: () => resolve(), reject });
+        draining ??= drain();
+      });
+  };
 
   const onWriter: Run = ({ sql, parameters }) => execute(fromWriter(sql), parameters);
   const onItsOwn: Run = (query) => {
@@ -131,7 +150,7 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
       do {
         const waiting = queue.shift()!;
         members.push(waiting);
-        tell.push(await member(waiting));
+        tell.push(waiting.atOnce ? memberAtOnce(waiting) : await member(waiting));
       } while (queue.length > 0 && performance.now() < end);
       committing = true;
       commit();
@@ -154,7 +173,7 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
     let tell: () => void;
     let keep = false;
     try {
-      const { commit, value } = await perform(work, bind(onWriter), patience);
+      const { commit, value } = await perform(work as Work<unknown>, bind(onWriter), patience);
       keep = commit;
       tell = () => resolve(value);
     } catch (error) {
@@ -167,11 +186,27 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
     return tell;
   }
 
+  function memberAtOnce({ work, resolve, reject }: Waiting): () => void {
+    savepoint();
+    try {
+      (work as AtOnce)();
+    } catch (thrown) {
+      const error = fromSqlite(thrown);
+      if (!writer.inTransaction) throw error;
+      back();
+      release();
+      return () => reject(error);
+    }
+    release();
+    return () => resolve(undefined);
+  }
+
   return {
     differences: sqlite,
     sql,
     run: onItsOwn,
     transaction,
+    together,
     close: async () => {
       closed = true;
       await draining;

@@ -50,10 +50,16 @@ interface Adopted {
   readonly damaged: boolean;
 }
 
+/** `settled`: it was settled before it was on disk, and need not be there any more. */
+export type Kept = "kept" | "settled";
+
 interface Waiting {
   readonly bytes: Buffer;
   readonly record: EscrowRecord | undefined;
-  readonly done: (result: Result<undefined, EscrowFailure>) => void;
+  readonly done: (result: Result<Kept, EscrowFailure>) => void;
+  readonly over: Promise<Result<Kept, EscrowFailure>>;
+  /** `queued`: not a byte of it is in a file yet. */
+  state: "queued" | "writing" | "settled";
 }
 
 /** Taken in advance, written with zeros: a sync then has no file size to write, and a full disk leaves room for this much. */
@@ -86,6 +92,8 @@ export class Escrow {
   readonly #live = new Map<string, Buffer>();
   readonly #adopted = new Set<Adopted>();
   readonly #queue: Waiting[] = [];
+  /** Records on their way to the disk. */
+  readonly #coming = new Map<string, Waiting>();
   #pumping: Promise<void> | undefined;
   #closed = false;
 
@@ -115,13 +123,27 @@ export class Escrow {
     }
   }
 
-  /** Resolves with `ok` when the record would survive a power cut. An `err` means that it may not: do not rely on it. */
-  record(record: EscrowRecord): Promise<Result<undefined, EscrowFailure>> {
+  /**
+   * Resolves with `kept` when the record would survive a power cut, or with `settled` if it was settled before that. An
+   * `err` means that it may not survive: do not rely on it.
+   */
+  record(record: EscrowRecord): Promise<Result<Kept, EscrowFailure>> {
     return this.#append(encodeRecord(record), record);
   }
 
-  /** The record is in the database. Should this be forgotten in a crash, the record is replayed once more. */
+  /**
+   * The record is in the database. Should this be forgotten in a crash, the record is replayed once more. One that is
+   * still waiting for its turn is never written; one that is being written is settled after it.
+   */
   async settle(id: string): Promise<Result<undefined, EscrowFailure>> {
+    const coming = this.#coming.get(id);
+    if (coming?.state === "queued") {
+      this.#coming.delete(id);
+      coming.state = "settled";
+      coming.done(ok("settled"));
+      return ok(undefined);
+    }
+    if (coming) void (await coming.over);
     const adopted = [...this.#adopted].filter(({ open }) => open.has(id));
     const own = this.#live.delete(id);
     if (!own && adopted.length === 0) return ok(undefined);
@@ -202,23 +224,30 @@ export class Escrow {
     this.#lock?.release();
   }
 
-  #append(bytes: Buffer, record: EscrowRecord | undefined): Promise<Result<undefined, EscrowFailure>> {
+  #append(bytes: Buffer, record: EscrowRecord | undefined): Promise<Result<Kept, EscrowFailure>> {
     if (this.#closed) throw new TypeError("the escrow has been closed");
-    return new Promise((done) => {
-      this.#queue.push({ bytes, record, done });
-      this.#pumping ??= this.#pump();
-    });
+    const { promise: over, resolve: done } = Promise.withResolvers<Result<Kept, EscrowFailure>>();
+    const waiting: Waiting = { bytes, record, done, over, state: "queued" };
+    this.#queue.push(waiting);
+    if (record) this.#coming.set(record.id, waiting);
+    this.#pumping ??= this.#pump();
+    return over;
   }
 
   /** Writes all that waits in one go, and syncs once if any of it is a record. */
   async #pump(): Promise<void> {
     while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0);
+      // A database that is at hand has committed before this, and then there is nothing to write.
+      await new Promise(setImmediate);
+      const batch = this.#queue.splice(0).filter(({ state }) => state === "queued");
+      if (batch.length === 0) continue;
+      for (const waiting of batch) waiting.state = "writing";
       const outcome = await asValue(() => this.#write(batch));
       if (!outcome.ok) this.#broken = true;
       for (const { record, bytes, done } of batch) {
+        if (record) this.#coming.delete(record.id);
         if (outcome.ok && record) this.#live.set(record.id, bytes);
-        done(outcome);
+        done(outcome.ok ? ok("kept") : outcome);
       }
     }
     // In the same breath as the look at the queue: whoever comes after it starts anew.

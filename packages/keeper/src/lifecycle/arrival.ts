@@ -7,7 +7,7 @@ import { releaseLease } from "../database/leases.ts";
 import type { Sealed } from "../vault/vault.ts";
 import type { KeeperFailure } from "./failure.ts";
 import { addEvent, closeIntent, lockItem, viewOf, type ItemRow, type ItemView } from "./ledger.ts";
-import type { Means } from "./means.ts";
+import { databaseFailed, transact, type Means } from "./means.ts";
 
 /** What Plaid gave, and what it takes to put it where it belongs. */
 export interface Given {
@@ -42,21 +42,66 @@ export const nothingKnown: About = {
 };
 
 /** Puts the token in its place and closes its intent, also where that had been given up; does nothing the second time. */
-export const arrive = (
+export async function arrive(
   means: Means,
   sql: Sql,
   given: Given,
   token: Sealed,
-): Promise<Result<ItemView, KeeperFailure>> =>
-  given.kind === "rotate" ? rotated(means, sql, given, token) : linked(means, sql, given, token);
+): Promise<Result<ItemView, KeeperFailure>> {
+  if (given.kind === "rotate") return rotated(means, sql, given, token);
+  const brought = await bringIn(means, sql, given, token);
+  return brought.ok ? ok(brought.value.item) : brought;
+}
 
-/** A new Item, or one that was known already: a stranded one is whole again, for the exchange gives the token that works. */
-async function linked(
+/** The same for an exchange whose Item is new, as nearly all are: one statement of the database's. Any other it leaves to `arrive`. */
+export async function arriveNew(
+  means: Means,
+  given: Given,
+  token: Sealed,
+): Promise<Result<ItemView, KeeperFailure>> {
+  const { environment, exchanges } = means;
+  const { intent_id, item_id, request_id, about } = given;
+  const { user_id, institution_id, institution_name } = about;
+  const at = means.now();
+  const known = { item_id, user_id, institution_id, institution_name };
+  const { bytes, key_id } = token;
+  const item = { ...known, intent_id, request_id, token: bytes, key_id, at };
+  const marks = about.fingerprints.map((text) => ({ item_id, fingerprint: Buffer.from(text, "hex") }));
+  const made = await exchanges.arrive([item], marks);
+  if (made.ok) return ok({ ...newItem, ...known, environment, token_at: at, linked_at: at });
+  if (made.error.kind !== "constraint") return err(databaseFailed(made.error));
+  return transact(means, (sql) => arrive(means, sql, given, token));
+}
+
+/** As the schema makes it. */
+const newItem = {
+  state: "healthy",
+  error_code: null,
+  webhook: null,
+  token_version: 1,
+  revision: 1,
+  created_at: null,
+  checked_at: null,
+  last_webhook_at: null,
+  consent_expires_at: null,
+  disconnect_at: null,
+  removed_at: null,
+} as const;
+
+/** An Item that came with a token of its own, and whether that was news. */
+export interface Brought {
+  readonly item: ItemView;
+  /** It was not here, or its token was not: an Item that was `known` stays as it is. */
+  readonly how: "new" | "healed" | "known";
+}
+
+/** A new Item, or one that was known already: a stranded one is whole again, for this is the token that works. */
+export async function bringIn(
   means: Means,
   sql: Sql,
   { kind, intent_id, item_id, request_id, about, seen }: Given,
   token: Sealed,
-): Promise<Result<ItemView, KeeperFailure>> {
+): Promise<Result<Brought, KeeperFailure>> {
   const { environment, now, database } = means;
   const intent = await database.differences
     .lockRows(sql.selectFrom("intents").select("outcome").where("intent_id", "=", intent_id))
@@ -85,16 +130,18 @@ async function linked(
           .executeTakeFirst();
   let row = made ?? (await lockItem(means, sql, item_id));
   if (!row) return err({ kind: "unknown-item", item_id });
-  if (intent?.outcome === "done") return ok(viewOf(row)); // brought in before
-  if (!made && kind === "import" && row.state !== "stranded") return ok(viewOf(row)); // known
-  if (!made && row.state === "stranded") row = await replaceToken(means, sql, item_id, token);
+  // Plaid has just exchanged for an Item that was given up here: so it is alive.
+  const wasGivenUp = !made && (row.state === "stranded" || (row.state === "removed" && kind === "exchange"));
+  const how = made ? "new" : wasGivenUp ? "healed" : "known";
+  if (intent?.outcome === "done") return ok({ item: viewOf(row), how: "known" }); // brought in before
+  if (how === "known" && kind === "import") return ok({ item: viewOf(row), how });
+  if (wasGivenUp) row = await replaceToken(means, sql, item_id, token);
   if (made && about.fingerprints.length > 0) {
     const rows = about.fingerprints.map((text) => ({ item_id, fingerprint: Buffer.from(text, "hex") }));
     await sql.insertInto("fingerprints").values(rows).execute();
   }
   await closeIntent(means, sql, intent_id, { outcome: "done", request_id, givenUp: true });
   await sql.updateTable("intents").set({ item_id }).where("intent_id", "=", intent_id).execute();
-  await sql.deleteFrom("leases").where("name", "=", leaseOfExchange(intent_id)).execute();
   const detail = made ? {} : { again: true };
   await addEvent(means, sql, {
     kind: kind === "import" ? "item.imported" : "item.linked",
@@ -102,14 +149,11 @@ async function linked(
     detail,
     request_id,
   });
-  return ok(viewOf(row));
+  return ok({ item: viewOf(row), how });
 }
 
 /** Who holds it works on the Item. */
 export const leaseOfItem = (itemId: string): string => `item ${itemId}`;
-
-/** An exchange knows of no Item yet. Its intent is never opened again, so its lease may go with it. */
-export const leaseOfExchange = (intentId: string): string => `exchange ${intentId}`;
 
 async function rotated(
   means: Means,
@@ -121,13 +165,14 @@ async function rotated(
   await releaseLease(sql, { name: leaseOfItem(item_id), fence });
   let row = await lockItem(means, sql, item_id);
   if (!row) return err({ kind: "unknown-item", item_id });
-  if (row.token === null || row.token_version > from_version) return ok(viewOf(row)); // brought in before
-  const wasStranded = row.state === "stranded";
+  // Brought in before. An Item that was removed with this version was given up for want of this very token.
+  if (row.token_version > from_version) return ok(viewOf(row));
+  const from = row.state === "stranded" || row.state === "removed" ? row.state : undefined;
   row = await replaceToken(means, sql, item_id, token);
   await closeIntent(means, sql, intent_id, { outcome: "done", request_id, givenUp: true });
   const detail = {
     token_version: row.token_version,
-    ...(wasStranded && { from: "stranded", to: "healthy" }),
+    ...(from && { from, to: "healthy" }),
   };
   await addEvent(means, sql, { kind: "item.rotated", item_id, detail, request_id });
   return ok(viewOf(row));
@@ -142,9 +187,10 @@ function replaceToken({ now }: Means, sql: Sql, itemId: string, token: Sealed) {
       token_version: row("token_version", "+", 1),
       token_at: now(),
       revision: row("revision", "+", 1),
+      removed_at: null,
       state: row
         .case()
-        .when("state", "=", "stranded")
+        .when("state", "in", ["stranded", "removed"])
         .then("healthy" as const)
         .else(row.ref("state"))
         .end(),

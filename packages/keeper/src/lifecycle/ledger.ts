@@ -5,14 +5,7 @@ import { err, ok, type Result } from "sett";
 import type { Selectable } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import { releaseLease, type Lease } from "../database/leases.ts";
-import type {
-  Environment,
-  IntentKind,
-  IntentOutcome,
-  IntentsTable,
-  ItemState,
-  ItemsTable,
-} from "../database/schema.ts";
+import type { IntentKind, IntentOutcome, IntentsTable, ItemState, ItemsTable } from "../database/schema.ts";
 import type { Sealed } from "../vault/vault.ts";
 import type { KeeperFailure } from "./failure.ts";
 import type { Means } from "./means.ts";
@@ -174,13 +167,15 @@ export interface NewEvent {
   readonly item_id: string | null;
   readonly detail: object;
   readonly request_id?: string | null;
+  /** Who or what did it; whoever the keeper works for unless told. */
+  readonly actor?: string | undefined;
 }
 
 /** Adds to the history. */
 export async function addEvent(
-  { environment, now }: { readonly environment: Environment; readonly now: () => number },
+  { environment, now, actor: who = "keeper" }: Pick<Means, "environment" | "now" | "actor">,
   sql: Sql,
-  { kind, item_id, detail, request_id = null }: NewEvent,
+  { kind, item_id, detail, request_id = null, actor = who }: NewEvent,
 ): Promise<void> {
   await sql
     .insertInto("events")
@@ -189,7 +184,7 @@ export async function addEvent(
       at: now(),
       item_id,
       kind,
-      actor: "keeper",
+      actor,
       detail: JSON.stringify(detail),
       request_id,
     })

@@ -3,22 +3,22 @@
 
 import { err, happened, Item, Link, ok, type Failure, type Result } from "sett";
 import type { Sql } from "../database/connection.ts";
-import { claimLease, type Lease } from "../database/leases.ts";
-import { leave, letGo, renew } from "./flights.ts";
+import type { Lease } from "../database/leases.ts";
+import { claimExchange, holdExchange } from "./exchanges.ts";
+import { accountFingerprint, isOfAccount } from "./fingerprints.ts";
 import { lostFor, refusedWith, requestIdOf, type KeeperFailure } from "./failure.ts";
 import {
   addEvent,
-  openIntent,
+  closeIntent,
   readIntent,
   readItem,
-  settle,
   viewOf,
   type Ending,
   type IntentRow,
   type ItemView,
 } from "./ledger.ts";
 import { databaseFailed, openText, sealText, transact, type Means } from "./means.ts";
-import { leaseOfExchange, type About } from "./arrival.ts";
+import type { About } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
 
 /** What the application knows of a new Item. Link's `onSuccess` brings the last two in its metadata. */
@@ -74,15 +74,16 @@ export async function link(
   const sealed = await sealText(means, JSON.stringify(detail), { purpose: "intent", subject: intent_id });
   if (!sealed.ok) return sealed;
   const { user_id } = about.value;
-  const begun = await transact(means, async (sql) => {
-    const lease = await takeLease(means, sql, intent_id);
-    if (!lease) throw new TypeError("a new intent must have a name that nothing had before: look at `mint`");
-    const intent = { intent_id, kind: "exchange", item_id: null, user_id, detail: sealed.value } as const;
-    return ok({ lease, intent: await openIntent(means, sql, intent, lease) });
-  });
-  if (!begun.ok) return begun;
+  const { holder, leaseMs } = means;
+  const at = means.now();
+  const lease = { name: intent_id, holder, fence: 1, untilMs: at + leaseMs };
+  const { bytes, key_id } = sealed.value;
+  const given = { intent_id, user_id, detail: bytes, key_id, holder, until_ms: lease.untilMs, at };
+  const begun = await means.exchanges.open(given);
+  if (!begun.ok) return err(databaseFailed(begun.error));
   await means.at("link: intended");
-  const linked = await exchange(means, salvage, begun.value, detail, false);
+  const intent = { intent_id, opened_at: at };
+  const linked = await exchange(means, salvage, { lease, intent }, detail, false);
   return linked.ok ? ok({ ...linked.value, duplicates: duplicates.value }) : linked;
 }
 
@@ -90,35 +91,45 @@ export async function link(
 export async function resumeExchange(
   means: Means,
   salvage: Salvage,
-  intent: IntentRow,
+  { intent_id }: Pick<IntentRow, "intent_id">,
 ): Promise<Result<ItemView, KeeperFailure>> {
-  const { intent_id, detail, key_id } = intent;
-  const lease = await transact(means, async (sql) => ok(await takeLease(means, sql, intent_id)));
-  if (!lease.ok) return lease;
-  if (!lease.value || detail === null)
-    return err({ kind: "unfinished", item_id: null, intent_id, cause: null });
+  const claimed = await transact(means, async (sql) => ok(await claimExchange(means, sql, intent_id)));
+  if (!claimed.ok) return claimed;
+  const { lease, intent } = claimed.value ?? {};
+  if (!lease || !intent?.detail) return err({ kind: "unfinished", item_id: null, intent_id, cause: null });
+  const { detail, key_id } = intent;
   const text = await openText(means, detail, { purpose: "intent", subject: intent_id }, key_id);
-  if (!text.ok) return leave(means, lease.value, text);
+  if (!text.ok) return leave(means, lease, text);
   const about = JSON.parse(text.value) as Detail;
-  return exchange(means, salvage, { lease: lease.value, intent }, about, true);
+  return exchange(means, salvage, { lease, intent }, about, true);
 }
 
-const takeLease = ({ holder, now, leaseMs }: Means, sql: Sql, intentId: string) =>
-  claimLease(sql, { name: leaseOfExchange(intentId), holder, now: now(), forMs: leaseMs });
+/** Before another call to Plaid. No: somebody else has taken over, or will. */
+async function renew({ database, now, leaseMs }: Means, lease: Lease): Promise<boolean> {
+  const renewed = await database.read((sql) => holdExchange(sql, lease, now() + leaseMs));
+  return renewed.ok && renewed.value;
+}
+
+/** Leaves the exchange open for whoever comes next. If the database does not take it, the lease runs out. */
+async function leave<Failed>({ database }: Means, lease: Lease, failed: Failed): Promise<Failed> {
+  void (await database.read((sql) => holdExchange(sql, lease, 0)));
+  return failed;
+}
+
+/** What is known of the intent from its beginning. */
+type Begun = Pick<IntentRow, "intent_id" | "opened_at">;
 
 async function exchange(
   means: Means,
   salvage: Salvage,
-  { lease, intent }: { lease: Lease; intent: IntentRow },
+  { lease, intent }: { lease: Lease; intent: Begun },
   { public_token, link_token, about }: Detail,
   resumed: boolean,
 ): Promise<Result<ItemView, KeeperFailure>> {
   const { plaid, at } = means;
   const { intent_id } = intent;
-  const unfinished = async (cause: Failure | null): Promise<Result<never, KeeperFailure>> => {
-    await letGo(means, lease);
-    return err({ kind: "unfinished", item_id: null, intent_id, cause });
-  };
+  const unfinished = (cause: Failure | null): Promise<Result<never, KeeperFailure>> =>
+    leave(means, lease, err({ kind: "unfinished", item_id: null, intent_id, cause }));
   const spend = async (token: string) => {
     const answer = await Item.exchangePublicToken(token, plaid);
     await at("link: answered");
@@ -134,7 +145,7 @@ async function exchange(
     const failure = first.error;
     const request_id = requestIdOf(failure);
     const closed = await transact(means, (sql) =>
-      giveUp(means, sql, intent, lease, { outcome: "not-done", request_id, note: failure }),
+      giveUp(means, sql, lease, { outcome: "not-done", request_id, note: failure }),
     );
     return closed.ok ? err({ kind: "plaid", item_id: null, failure }) : closed;
   }
@@ -183,22 +194,22 @@ async function otherToken(
   return ok(fitting.length === 1 ? fitting[0]!.public_token : null);
 }
 
-/** Closes an exchange that gave nothing; its lease goes with it. */
+/** Closes an exchange that gave nothing, unless somebody else has taken it over. */
 async function giveUp(
   means: Means,
   sql: Sql,
-  intent: IntentRow,
   lease: Lease,
   ending: Ending,
 ): Promise<Result<undefined, KeeperFailure>> {
-  const ended = await settle(means, sql, intent, lease, ending);
-  if (ended.ok) await sql.deleteFrom("leases").where("name", "=", lease.name).execute();
-  return ended;
+  const { name: intent_id } = lease;
+  const held = await holdExchange(sql, lease, 0);
+  if (held && (await closeIntent(means, sql, intent_id, ending))) return ok(undefined);
+  return err({ kind: "unfinished", item_id: null, intent_id, cause: null });
 }
 
 async function lost(
   means: Means,
-  intent: IntentRow,
+  intent: Begun,
   lease: Lease,
   failure: Failure,
 ): Promise<Result<never, KeeperFailure>> {
@@ -206,7 +217,7 @@ async function lost(
   const request_id = requestIdOf(failure);
   const said = lostFor(intent_id, request_id, opened_at);
   const closed = await transact(means, async (sql) => {
-    const ended = await giveUp(means, sql, intent, lease, { outcome: "lost", request_id, note: failure });
+    const ended = await giveUp(means, sql, lease, { outcome: "lost", request_id, note: failure });
     if (!ended.ok) return ended;
     const detail = { intent_id, support: said.support };
     await addEvent(means, sql, { kind: "link.lost", item_id: null, detail, request_id });
@@ -225,8 +236,8 @@ async function aboutOf(
   if (user_id !== null && institution_id !== null) {
     for (const { mask, name } of accounts) {
       if (!mask && !name) continue;
-      const made = await vault.fingerprint(["account", user_id, institution_id, mask ?? "", name ?? ""]);
-      if (!made.ok) return err({ kind: "vault", vault: made.error });
+      const made = await accountFingerprint(vault, [user_id, institution_id, mask ?? "", name ?? ""]);
+      if (!made.ok) return made;
       fingerprints.add(made.value.toString("hex"));
     }
   }
@@ -255,13 +266,15 @@ async function duplicatesOf(
       .where("state", "not in", relinkable)
       .orderBy("items.item_id")
       .execute();
-    const same = items.filter(
-      ({ fingerprint }) =>
-        fingerprint === null ||
-        fingerprints.length === 0 ||
-        fingerprints.includes(fingerprint.toString("hex")),
-    );
-    return [...new Set(same.map(({ item_id }) => item_id))];
+    const known = new Map<string, string[]>();
+    for (const { item_id, fingerprint } of items) {
+      const of = known.get(item_id) ?? [];
+      if (fingerprint && isOfAccount(fingerprint)) of.push(fingerprint.toString("hex"));
+      known.set(item_id, of);
+    }
+    const isSame = (of: readonly string[]) =>
+      of.length === 0 || fingerprints.length === 0 || of.some((one) => fingerprints.includes(one));
+    return [...known].filter(([, of]) => isSame(of)).map(([item_id]) => item_id);
   });
   return found.ok ? found : err(databaseFailed(found.error));
 }

@@ -8,6 +8,7 @@ import type { DatabaseFailure } from "../database/failure.ts";
 import type { Environment } from "../database/schema.ts";
 import type { Escrow } from "../escrow/escrow.ts";
 import type { Place, Sealed, Vault } from "../vault/vault.ts";
+import type { Exchanges } from "./exchanges.ts";
 import type { KeeperFailure } from "./failure.ts";
 
 /** A place between two outside effects, such as `rotate: answered`. */
@@ -18,8 +19,11 @@ export interface Means {
   readonly database: Database;
   readonly vault: Vault;
   readonly escrow: Escrow;
+  readonly exchanges: Exchanges;
   readonly plaid: Config;
   readonly environment: Environment;
+  /** Who stands in the history for what is done here; the keeper unless told. */
+  readonly actor?: string | undefined;
   /** Names this keeper in leases and intents; its journal in the escrow has the same name. */
   readonly holder: string;
   readonly now: () => number;

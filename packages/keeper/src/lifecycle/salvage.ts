@@ -1,18 +1,21 @@
-// From Plaid's answer to the database: what carries a token goes into the escrow first, then into the rows, then out of
-// the escrow. The same last step brings in what a dead process, or a dead database, left in the escrow. A token that
-// Plaid gave is true whoever holds the lease by now (see arrival.ts).
+// From Plaid's answer to the database: what carries a token goes to the database and into the escrow at the same time.
+// If the database has it first, it need not be in the escrow; if the database does not take it, it is. The same last
+// step brings in what a dead process, or a dead database, left in the escrow. A token that Plaid gave is true whoever
+// holds the lease by now (see arrival.ts).
 
 import { err, ok, type Result } from "sett";
-import type { EscrowFailure, Replay } from "../escrow/escrow.ts";
+import type { Replay } from "../escrow/escrow.ts";
 import type { EscrowRecord } from "../escrow/journal.ts";
 import type { KeeperFailure } from "./failure.ts";
-import { arrive, type Given } from "./arrival.ts";
+import { arrive, arriveNew, type Given } from "./arrival.ts";
 import type { ItemView } from "./ledger.ts";
 import { sealText, transact, type Means } from "./means.ts";
 
 interface Held {
   readonly item_id: string;
   readonly intent_id: string;
+  /** Its name in the escrow. */
+  readonly record: string;
   readonly kept: "escrow" | "memory";
   open(): Promise<Result<Given, KeeperFailure>>;
 }
@@ -32,6 +35,8 @@ export class Salvage {
   /** In the escrow, or at worst only here, and not in the database yet. */
   readonly #held = new Map<string, Held>();
   #looking: Promise<unknown> = Promise.resolve();
+  /** What nobody waits for but the end. */
+  readonly #behind = new Set<Promise<unknown>>();
 
   constructor(means: Means) {
     this.#means = means;
@@ -39,40 +44,42 @@ export class Salvage {
 
   /** Keeps a token that Plaid has just given: when this resolves with `ok`, it is in the database. */
   async keep(given: Given): Promise<Result<ItemView, KeeperFailure>> {
-    const { escrow, now, at } = this.#means;
-    const sealed = await this.#seal(given);
-    let trouble: EscrowFailure | null = null;
-    let kept: Held["kept"] = "memory";
-    if (sealed.ok) {
-      const meta = { kind: given.kind, environment: this.#means.environment, item_id: given.item_id };
-      const recorded = await escrow.record({ id: given.intent_id, at: now(), meta, sealed: sealed.value });
-      if (recorded.ok) kept = "escrow";
-      else trouble = recorded.error;
-    }
-    this.#held.set(given.intent_id, {
-      item_id: given.item_id,
-      intent_id: given.intent_id,
-      kept,
-      open: async () => ok(given),
+    const { item_id, intent_id } = given;
+    // Not the intent's own name, which may be used again: what was settled would then hide what came later.
+    const record = this.#means.mint();
+    const held = { item_id, intent_id, record, kept: "memory" as Held["kept"], open: async () => ok(given) };
+    this.#held.set(record, held);
+    // Side by side, the database first: where it is on this machine and free, it commits before the escrow's turn comes.
+    const bringing = this.#bringIn(held, given, true);
+    const recording = this.#record(given, record);
+    void recording.then(({ ok }) => {
+      if (ok) held.kept = "escrow";
     });
-    await at(given.kind === "exchange" ? "link: escrowed" : "rotate: escrowed");
-    const brought = await this.#bringIn(given);
+    const brought = await bringing;
     if (brought.ok) return brought;
-    return err({
-      kind: "pending",
-      item_id: given.item_id,
-      intent_id: given.intent_id,
-      kept,
-      cause: brought.error,
-      escrow: trouble,
-    });
+    const recorded = await recording;
+    const escrow = recorded.ok || recorded.error.kind !== "escrow" ? null : recorded.error.escrow;
+    return err({ ...about(held), cause: brought.error, escrow });
+  }
+
+  async #record(given: Given, id: string): Promise<Result<undefined, KeeperFailure>> {
+    const { escrow, now, at, environment } = this.#means;
+    const sealed = await this.#seal(given, id);
+    if (!sealed.ok) return sealed;
+    const { kind, item_id, intent_id } = given;
+    const meta = { kind, environment, item_id, intent_id };
+    const recorded = await escrow.record({ id, at: now(), meta, sealed: sealed.value });
+    if (!recorded.ok) return err({ kind: "escrow", escrow: recorded.error });
+    if (recorded.value === "kept")
+      await at(given.kind === "exchange" ? "link: escrowed" : "rotate: escrowed");
+    return ok(undefined);
   }
 
   /** Brings in what is held for the Item, so that nobody works with a token that has a successor. */
   async bringInFor(itemId: string): Promise<Result<undefined, KeeperFailure>> {
     for (const held of [...this.#held.values()].filter(({ item_id }) => item_id === itemId)) {
       const given = await held.open();
-      const brought = given.ok ? await this.#bringIn(given.value) : given;
+      const brought = given.ok ? await this.#bringIn(held, given.value, false) : given;
       if (!brought.ok) return brought;
     }
     return ok(undefined);
@@ -88,9 +95,10 @@ export class Salvage {
     return looked;
   }
 
-  /** Resolves when no look is under way. */
+  /** Resolves when no look is under way, and nothing is on its way into the escrow or out of it. */
   async idle(): Promise<void> {
     await this.#looking;
+    while (this.#behind.size > 0) await Promise.all(this.#behind);
   }
 
   async #look(): Promise<Result<Salvaged, KeeperFailure>> {
@@ -102,7 +110,8 @@ export class Salvage {
       if (record.meta["environment"] !== environment) continue; // another keeper's: it stays where it is
       this.#held.set(record.id, {
         item_id: String(record.meta["item_id"]),
-        intent_id: record.id,
+        intent_id: String(record.meta["intent_id"]),
+        record: record.id,
         kept: "escrow",
         open: () => this.#unseal(record),
       });
@@ -112,10 +121,10 @@ export class Salvage {
     const done: string[] = [];
     for (const held of [...this.#held.values()]) {
       const given = await held.open();
-      const brought = given.ok ? await this.#write(given.value) : given;
+      const brought = given.ok ? await this.#write(held, given.value, false) : given;
       if (brought.ok) {
         adopted.push(held.item_id);
-        done.push(held.intent_id);
+        done.push(held.record);
       } else waiting.push({ ...about(held), cause: brought.error, escrow: null });
     }
     // The records last: with them goes the proof that their process is gone, and so whatever else it held is free.
@@ -127,35 +136,49 @@ export class Salvage {
   /** Ends the leases of processes that are gone: their Items need not wait until they run out. */
   async #free(gone: readonly string[]): Promise<boolean> {
     if (gone.length === 0) return true;
-    const freed = await this.#means.database.read((sql) =>
-      sql.updateTable("leases").set({ until_ms: 0 }).where("holder", "in", gone).execute(),
-    );
+    const freed = await this.#means.database.read(async (sql) => {
+      await sql.updateTable("leases").set({ until_ms: 0 }).where("holder", "in", gone).execute();
+      await sql
+        .updateTable("intents")
+        .set({ until_ms: 0 })
+        .where("settled_at", "is", null)
+        .where("item_id", "is", null)
+        .where("holder", "in", gone)
+        .execute();
+    });
     return freed.ok;
   }
 
-  async #bringIn(given: Given): Promise<Result<ItemView, KeeperFailure>> {
+  async #bringIn(held: Held, given: Given, isNew: boolean): Promise<Result<ItemView, KeeperFailure>> {
     const { escrow, at } = this.#means;
-    const written = await this.#write(given);
+    const written = await this.#write(held, given, isNew);
     if (!written.ok) return written;
+    // Nobody waits for it: should it fail, the record is replayed once more, and found to be in place.
+    const settling = escrow.settle(held.record);
     await at(given.kind === "exchange" ? "link: committed" : "rotate: committed");
-    // Should this fail, the record is replayed once more, and found to be in place.
-    const settled = await escrow.settle(given.intent_id);
-    if (settled.ok) await at(given.kind === "exchange" ? "link: settled" : "rotate: settled");
+    const over = settling.then(async ({ ok }) => {
+      if (ok) await at(given.kind === "exchange" ? "link: settled" : "rotate: settled");
+    });
+    this.#behind.add(over);
+    void over.then(() => this.#behind.delete(over));
     return written;
   }
 
-  async #write(given: Given): Promise<Result<ItemView, KeeperFailure>> {
-    const { intent_id, item_id, access_token } = given;
+  async #write(held: Held, given: Given, isNew: boolean): Promise<Result<ItemView, KeeperFailure>> {
+    const { item_id, access_token } = given;
     const sealed = await sealText(this.#means, access_token, { purpose: "token", subject: item_id });
     if (!sealed.ok) return sealed;
-    const written = await transact(this.#means, (sql) => arrive(this.#means, sql, given, sealed.value));
-    if (written.ok) this.#held.delete(intent_id);
+    const written =
+      isNew && given.kind === "exchange"
+        ? await arriveNew(this.#means, given, sealed.value)
+        : await transact(this.#means, (sql) => arrive(this.#means, sql, given, sealed.value));
+    if (written.ok) this.#held.delete(held.record);
     return written;
   }
 
-  async #seal(given: Given): Promise<Result<Buffer, KeeperFailure>> {
+  async #seal(given: Given, id: string): Promise<Result<Buffer, KeeperFailure>> {
     const plain = Buffer.from(JSON.stringify(given));
-    const place = { purpose: "escrow", subject: given.intent_id } as const;
+    const place = { purpose: "escrow", subject: id } as const;
     const sealed = await this.#means.vault.sealPortable(plain, place);
     plain.fill(0);
     return sealed.ok ? sealed : err({ kind: "vault", vault: sealed.error });

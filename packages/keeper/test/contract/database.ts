@@ -561,7 +561,7 @@ export function databaseContract(place: Place): void {
 }
 
 /** The plan for values that are not known yet, as a prepared statement has it. */
-async function explain(database: Database, { sql, parameters }: CompiledQuery): Promise<string> {
+export async function explain(database: Database, { sql, parameters }: CompiledQuery): Promise<string> {
   if (database.name === "sqlite") {
     const query = raw.raw(`explain query plan ${sql.replaceAll("?", "null")}`);
     const { rows } = await raw<{ detail: string }>`${query}`.execute(database.sql);

@@ -1,0 +1,32 @@
+// Processes that a test starts to see them die, or to see several at work.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { availableParallelism } from "node:os";
+
+/** Runs a program of ours to its end. `killed`: it ended by SIGKILL; any other ending but a good one is a mistake. */
+export async function runProgram(
+  file: string,
+  order: unknown,
+): Promise<{ readonly killed: boolean; readonly stdout: string }> {
+  const child = spawn(process.execPath, ["--conditions=@sett/source", file, JSON.stringify(order)]);
+  const said = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const)
+    child[name].setEncoding("utf8").on("data", (text: string) => (said[name] += text));
+  const [code, signal] = (await once(child, "close")) as [number | null, string | null];
+  const killed = signal === "SIGKILL";
+  if (!killed) assert.equal(code, 0, said.stderr);
+  return { killed, stdout: said.stdout };
+}
+
+/** Does all of it, as many at a time as the machine has room for. */
+export async function all<Task>(tasks: readonly Task[], work: (task: Task) => Promise<void>): Promise<void> {
+  const left = [...tasks];
+  const workers = Array.from({ length: Math.max(2, Math.min(8, availableParallelism())) }, async () => {
+    for (let task = left.shift(); task !== undefined; task = left.shift()) await work(task);
+  });
+  await Promise.all(workers);
+}
+
+export const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
