@@ -1,28 +1,15 @@
 // Subscribers over both databases: every event, in order, at least once, over throws, restarts and other processes.
 
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
-import { startPostgres, type TestPostgres } from "../../../test/postgres/start.ts";
 import { openDatabase, type Database } from "../src/database/database.ts";
 import type { KeeperEvent } from "../src/inbox/events.ts";
 import { createSubscriptions, type SubscriptionsOptions } from "../src/inbox/subscriptions.ts";
 import { failure, now as start, value, type Place } from "./contract/database.ts";
+import { testPlaces } from "./places.ts";
 
-let folder: string;
-let postgres: TestPostgres;
-let made = 0;
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sett-subscriptions-"));
-  postgres = await startPostgres();
-});
-after(async () => {
-  await postgres.stop();
-  await rm(folder, { recursive: true });
-});
+const { places } = testPlaces("subscriptions");
 
 function subscriptionsContract(place: Place): void {
   describe(`subscriptions over ${place.name}`, () => {
@@ -220,8 +207,4 @@ function subscriptionsContract(place: Place): void {
   });
 }
 
-subscriptionsContract({ name: "SQLite", empty: async () => join(folder, `data-${++made}`) });
-subscriptionsContract({
-  name: "PostgreSQL",
-  empty: () => postgres.createDatabase(`subscriptions-${++made}`),
-});
+for (const [name, empty] of Object.entries(places)) subscriptionsContract({ name, empty });

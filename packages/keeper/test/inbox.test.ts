@@ -2,15 +2,13 @@
 // nothing secret is left behind.
 
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
 import { createSandbox, sandboxCredentials, type Sandbox } from "@sett/sandbox";
 import { Item, Link, Sandbox as SandboxCalls, unwrap, type Config } from "sett";
 import { plaidKeys } from "sett/webhook";
-import { startPostgres, type TestPostgres } from "../../../test/postgres/start.ts";
 import { openDatabase, type Database } from "../src/database/database.ts";
 import type { ItemState } from "../src/database/schema.ts";
 import { createInbox, type Inbox, type InboxOptions } from "../src/inbox/inbox.ts";
@@ -18,23 +16,15 @@ import { createUpdateToken } from "../src/inbox/update-mode.ts";
 import { localKeyRing, newKey } from "../src/vault/ring.ts";
 import { openVault, type Vault } from "../src/vault/vault.ts";
 import { failure, itemRow, value, type Place } from "./contract/database.ts";
+import { linkRequest } from "./keeper-stage.ts";
+import { testPlaces } from "./places.ts";
 
 const START = Date.UTC(2026, 0, 1);
 const SECOND = 1_000;
 const DAY = 24 * 3_600 * SECOND;
 const key = newKey();
 
-let folder: string;
-let postgres: TestPostgres;
-let made = 0;
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sett-inbox-"));
-  postgres = await startPostgres();
-});
-after(async () => {
-  await postgres.stop();
-  await rm(folder, { recursive: true });
-});
+const { places, newFolder } = testPlaces("inbox");
 
 /** What the sandbox sent, to be sent to an inbox as often as one likes. */
 interface Sent {
@@ -81,6 +71,13 @@ async function anItem({ config }: Plaid, institution = "ins_109508") {
     await SandboxCalls.createPublicToken(institution, ["transactions"], config, options),
   );
   return unwrap(await Item.exchangePublicToken(public_token, config));
+}
+
+/** A link token of Hosted Link, whose webhooks bring the public token. */
+async function aHostedLink({ config }: Plaid): Promise<string> {
+  const webhook = "https://example.com/plaid";
+  const request = { ...linkRequest, products: ["transactions" as const], webhook, hosted_link: {} };
+  return unwrap(await Link.createToken(request, config)).link_token;
 }
 
 function inboxContract(place: Place): void {
@@ -526,20 +523,7 @@ function inboxContract(place: Place): void {
         },
       });
       plaid.answer = async (sent) => (await inbox.receive(request(sent))).status;
-      const { link_token } = unwrap(
-        await Link.createToken(
-          {
-            client_name: "Test",
-            language: "en",
-            country_codes: ["US"],
-            user: { client_user_id: "u" },
-            products: ["transactions"],
-            webhook: "https://example.com/plaid",
-            hosted_link: {},
-          },
-          plaid.config,
-        ),
-      );
+      const link_token = await aHostedLink(plaid);
       const { public_token } = plaid.sandbox.control.link.complete(link_token);
       await plaid.sandbox.control.webhooks.idle();
       value(await inbox.apply());
@@ -614,14 +598,8 @@ function inboxContract(place: Place): void {
         plaid: plaid.config,
         use: (_: string, call: (token: string) => ReturnType<typeof Link.createToken>) => call(access_token),
       } as const;
-      const request_ = {
-        client_name: "Test",
-        language: "en",
-        country_codes: ["US" as const],
-        user: { client_user_id: "u" },
-      };
       const kind = async (id = item_id) => {
-        const { kind } = failure(await createUpdateToken(options, id, request_));
+        const { kind } = failure(await createUpdateToken(options, id, linkRequest));
         return kind;
       };
       assert.equal(await kind("nobody"), "unknown-item");
@@ -630,7 +608,7 @@ function inboxContract(place: Place): void {
       plaid.sandbox.control.items.newAccounts(item_id);
       await plaid.sandbox.control.webhooks.idle();
       value(await inbox.apply());
-      const { link_token } = value(await createUpdateToken(options, item_id, request_));
+      const { link_token } = value(await createUpdateToken(options, item_id, linkRequest));
       const made = plaid.sandbox.control
         .snapshot()
         .changes.find(([table, name]) => table === "link_tokens" && name === link_token)![2];
@@ -652,7 +630,7 @@ function inboxContract(place: Place): void {
         .set({ state: "login_required" })
         .where("item_id", "=", item_id)
         .execute();
-      const refused = failure(await createUpdateToken(options, item_id, { ...request_, language: "xx" }));
+      const refused = failure(await createUpdateToken(options, item_id, { ...linkRequest, language: "xx" }));
       assert.equal(refused.kind, "refused");
       assert.equal(value(await inbox.observe("nobody", { kind: "refused", error_code: "X", at })), false);
       await inbox.close();
@@ -661,12 +639,11 @@ function inboxContract(place: Place): void {
   });
 }
 
-inboxContract({ name: "SQLite", empty: async () => join(folder, `data-${++made}`) });
-inboxContract({ name: "PostgreSQL", empty: () => postgres.createDatabase(`inbox-${++made}`) });
+for (const [name, empty] of Object.entries(places)) inboxContract({ name, empty });
 
 test("a public token at rest is sealed: what a webhook brought is unreadable before it is applied, too", async () => {
   const plaid = await aPlaid();
-  const place = join(folder, `data-${++made}`);
+  const place = newFolder();
   const database = value(await openDatabase(place, { now: START }));
   const vault = value(
     await openVault({ database, ring: localKeyRing(key), environment: "sandbox", now: () => START }),
@@ -680,20 +657,7 @@ test("a public token at rest is sealed: what a webhook brought is unreadable bef
   });
   await inbox.close();
   plaid.answer = async (sent) => (await inbox.receive(request(sent))).status;
-  const { link_token } = unwrap(
-    await Link.createToken(
-      {
-        client_name: "Test",
-        language: "en",
-        country_codes: ["US"],
-        user: { client_user_id: "u" },
-        products: ["transactions"],
-        webhook: "https://example.com/plaid",
-        hosted_link: {},
-      },
-      plaid.config,
-    ),
-  );
+  const link_token = await aHostedLink(plaid);
   const { public_token } = plaid.sandbox.control.link.complete(link_token);
   await plaid.sandbox.control.webhooks.idle();
   const { n } = await database.sql

@@ -1,11 +1,10 @@
 // What only several processes, or the death of the database's own, can show.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createSandbox } from "@sett/sandbox";
+import { runProgram } from "./children.ts";
 import type { Told, Traffic } from "./lifecycle-traffic.ts";
 import { configFor, failure, open, publicToken, value, violations } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
@@ -15,13 +14,7 @@ const program = join(import.meta.dirname, "lifecycle-traffic.ts");
 const { places, escrowFolder, kill9, restart } = testPlaces("traffic");
 
 async function run(traffic: Traffic): Promise<Told> {
-  const child = spawn(process.execPath, ["--conditions=@sett/source", program, JSON.stringify(traffic)]);
-  const said = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"] as const)
-    child[name].setEncoding("utf8").on("data", (text: string) => (said[name] += text));
-  const [code] = (await once(child, "close")) as [number | null];
-  assert.equal(code, 0, said.stderr);
-  return JSON.parse(said.stdout) as Told;
+  return JSON.parse((await runProgram(program, traffic)).stdout) as Told;
 }
 
 for (const [name, empty] of Object.entries(places)) {

@@ -25,7 +25,9 @@ export function testPlaces(name: string) {
       SQLite: async () => join(folder, `data-${++made}`),
       PostgreSQL: () => postgres.createDatabase(`${name}-${++made}`),
     },
-    /** A folder that nobody has used, for an escrow. */
+    /** The name of a folder that nobody has used, to be made by whoever uses it. */
+    newFolder: () => join(folder, `folder-${++made}`),
+    /** The same, for an escrow. */
     escrowFolder: () => join(folder, `escrow-${++made}`),
     /** Kills the PostgreSQL of this file's tests, and starts it again. */
     kill9: () => postgres.kill9(),

@@ -6,10 +6,12 @@ import type { Webhook } from "sett/webhook";
 import type { Database } from "../database/database.ts";
 import type { DatabaseFailure } from "../database/failure.ts";
 import type { Vault } from "../vault/vault.ts";
+import { SECOND } from "./moment.ts";
 import { databaseDown, open, settle, type InboxFailure, type Waiting } from "./deliveries.ts";
 import { redacted } from "./redact.ts";
-import { observe, standingOf } from "./standing.ts";
+import { isNews, observe, standingOf } from "./standing.ts";
 import { seen, type Observation } from "./state.ts";
+import { itemOfLinkToken } from "./update-mode.ts";
 
 /** Asks /item/get about an Item. */
 export type Heal = (itemId: string) => Promise<Result<ItemGetResponse, Failure>>;
@@ -31,6 +33,8 @@ export interface Applier {
   waitOn(delivery: Waiting): Promise<Result<Outcome, InboxFailure>>;
   /** Takes what was seen otherwise. False: no such Item. */
   take(itemId: string, observation: Observation): Promise<Result<boolean, InboxFailure>>;
+  /** The same of what is seen in passing: where nothing would come of it, nothing is written. */
+  notice(itemId: string, observation: Observation): Promise<Result<boolean, InboxFailure>>;
   /** What Plaid says of the Item, as of when it was asked. A refusal is an answer too. */
   ask(itemId: string, heal: Heal): Promise<Result<Observation, Failure>>;
 }
@@ -58,9 +62,11 @@ export function createApplier({
     const opened = await open(vault, delivery);
     if (!opened.ok) return isOld(delivery) && isHopeless(opened.error) ? giveUp(delivery) : opened;
     const webhook = opened.value;
-    const { item_id: itemId, iat: iatSeconds, received_at: receivedAt } = delivery;
+    const { iat: iatSeconds, received_at: receivedAt } = delivery;
     const kept = { webhook: redacted(webhook), iatSeconds };
-    if (itemId === null) {
+    const about = await aboutWhom(webhook, delivery);
+    if (!about.ok) return about;
+    if (!about.value) {
       if (!(await handedOver(webhook)) && !isOld(delivery)) return ok("early");
       return transaction("applied", delivery, async (sql) => {
         const detail = JSON.stringify(kept);
@@ -70,7 +76,10 @@ export function createApplier({
       });
     }
 
-    const observation: Observation = { kind: "webhook", webhook, iatSeconds, receivedAt };
+    const { itemId, updated } = about.value;
+    const observation: Observation = updated
+      ? { kind: "updated", ...updated, at: Math.min(iatSeconds * SECOND + SECOND - 1, receivedAt) }
+      : { kind: "webhook", webhook, iatSeconds, receivedAt };
     const standing = await database.read((sql) => standingOf(sql, { environment, itemId }));
     if (!standing.ok) return databaseDown(standing.error);
     // Before it is applied, so that a crash does not forget the doubt.
@@ -84,6 +93,23 @@ export function createApplier({
         detail: { ...kept, ...(unconfirmed && { unconfirmed }) },
       }),
     );
+  }
+
+  /** Of which Item it is; of none is a session of Link's that was not for update mode. */
+  async function aboutWhom(
+    webhook: Webhook,
+    { item_id }: Waiting,
+  ): Promise<Result<About | undefined, InboxFailure>> {
+    if (item_id !== null) return ok({ itemId: item_id, updated: undefined });
+    const linkToken: unknown =
+      webhook.webhook_type === "LINK" && "link_token" in webhook && webhook.link_token;
+    if (typeof linkToken !== "string") return ok(undefined);
+    const found = await itemOfLinkToken(database, vault, linkToken);
+    if (!found.ok) return found;
+    if (!found.value) return ok(undefined);
+    const { itemId, accountsSelected } = found.value;
+    const isDone = webhook.webhook_code === "SESSION_FINISHED" && webhook.status === "SUCCESS";
+    return ok({ itemId, updated: isDone ? { accountsSelected } : undefined });
   }
 
   async function waitOn(delivery: Waiting): Promise<Result<Outcome, InboxFailure>> {
@@ -158,7 +184,19 @@ export function createApplier({
     return done.ok ? done : databaseDown(done.error);
   }
 
-  return { applyOne, waitOn, take, ask };
+  async function notice(itemId: string, observation: Observation): Promise<Result<boolean, InboxFailure>> {
+    const news = await database.read((sql) => isNews(sql, { environment, itemId }, observation, now()));
+    if (!news.ok) return databaseDown(news.error);
+    return news.value ? take(itemId, observation) : ok(false);
+  }
+
+  return { applyOne, waitOn, take, notice, ask };
+}
+
+/** The Item that a webhook is about, and that its update mode is over, where it says so. */
+interface About {
+  readonly itemId: string;
+  readonly updated: { readonly accountsSelected: boolean } | undefined;
 }
 
 /** A body that no key opens any more; one whose key is only not at hand is kept. */

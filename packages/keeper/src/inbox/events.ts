@@ -40,6 +40,12 @@ export interface ItemStateChanged {
   };
 }
 
+/** Plaid has another webhook for the Item than the keeper gave it: somebody else has moved it. The row has it now. */
+export interface WebhookDrifted {
+  readonly kind: "item.webhook_drifted";
+  readonly detail: { readonly why: string };
+}
+
 /** A webhook came for an Item that is not here, once for each such Item. It is kept until the Item is, or is given up. */
 export interface UnknownItem {
   readonly kind: "webhook.unknown_item";
@@ -71,4 +77,4 @@ export interface OtherEvent {
 
 /** An event: compare its `kind`, and `detail` follows. */
 export type KeeperEvent = Entry &
-  (WebhookTaken | ItemStateChanged | UnknownItem | WebhookGivenUp | OtherEvent);
+  (WebhookTaken | ItemStateChanged | WebhookDrifted | UnknownItem | WebhookGivenUp | OtherEvent);

@@ -65,6 +65,11 @@ export interface Inbox {
   apply(): Promise<Result<Applied, InboxFailure>>;
   /** Takes what was seen of an Item otherwise: an answer of /item/get, a refusal, the end of update mode. False: no such Item. */
   observe(itemId: string, observation: Observation): Promise<Result<boolean, InboxFailure>>;
+  /**
+   * The same of what is seen in passing, of Items that are used all day: an answer that changes nothing is written down
+   * once an hour. False: nothing was written.
+   */
+  notice(itemId: string, observation: Observation): Promise<Result<boolean, InboxFailure>>;
   /** Asks /item/get about an Item and takes the answer. What Plaid could not tell comes back as its failure. */
   heal(itemId: string): Promise<Result<boolean, InboxFailure | Failure>>;
   /** Deletes the rows of webhooks applied long ago; they are needed for as long as a delivery may be repeated, 5 minutes. */
@@ -194,8 +199,12 @@ export function createInbox(options: InboxOptions): Inbox {
     return outcomes;
   }
 
-  async function take(itemId: string, observation: Observation): Promise<Result<boolean, InboxFailure>> {
-    const taken = await applier.take(itemId, observation);
+  async function take(
+    itemId: string,
+    observation: Observation,
+    how: "take" | "notice" = "take",
+  ): Promise<Result<boolean, InboxFailure>> {
+    const taken = await applier[how](itemId, observation);
     if (taken.ok && taken.value) changed();
     return taken;
   }
@@ -203,7 +212,8 @@ export function createInbox(options: InboxOptions): Inbox {
   return {
     receive: receiver,
     apply: () => apply(-1),
-    observe: take,
+    observe: (itemId, observation) => take(itemId, observation),
+    notice: (itemId, observation) => take(itemId, observation, "notice"),
     heal: async (itemId) => {
       if (!heal) throw new TypeError("this inbox was made without heal");
       const asked = await applier.ask(itemId, heal);

@@ -12,7 +12,7 @@ export const DAY = 24 * 3_600 * SECOND;
 /** How long Plaid tries to deliver a webhook: as much later than its event it may have been signed. */
 const retriesMs = DAY;
 /** How far Plaid's clock and ours may be apart; what `sett/webhook` allows. */
-const skewMs = 60 * SECOND;
+export const skewMs = 60 * SECOND;
 
 /** The word that stands, and whether the other may be the later one after all. Equal words leave no doubt. */
 export function later<Word extends Moment>(

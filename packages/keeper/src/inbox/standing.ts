@@ -6,6 +6,7 @@ import type { Sql } from "../database/connection.ts";
 import type { Database } from "../database/database.ts";
 import type { Environment, EventsTable } from "../database/schema.ts";
 import type { WebhookTaken } from "./events.ts";
+import { skewMs } from "./moment.ts";
 import {
   nothingKnown,
   ours,
@@ -25,6 +26,23 @@ export interface Whose {
 /** Where the Item stands; undefined where there is none of this id. */
 export async function standingOf(sql: Sql, whose: Whose): Promise<Standing | undefined> {
   return (await read(sql, whose, (query) => query))?.standing;
+}
+
+/** How old the row's `checked_at` may grow before an answer that changes nothing is written down: far less than the day for which a webhook may be under way. */
+const checkedForMs = 3_600_000;
+
+/** Whether anything would come of taking it: a change, or a check that is worth writing down. Writes and locks nothing. */
+export async function isNews(
+  sql: Sql,
+  whose: Whose,
+  observation: Observation,
+  now: number,
+): Promise<boolean> {
+  const found = await read(sql, whose, (query) => query);
+  if (!found || ours(found.standing.state)) return false;
+  if (seen(found.standing, observation).events.length > 0) return true;
+  if (observation.kind !== "answer") return false;
+  return now - (found.checked_at ?? 0) > checkedForMs || webhookOf(observation) !== found.webhook;
 }
 
 /**
@@ -63,24 +81,70 @@ export async function observe(
     const detail = JSON.stringify({ ...keep.detail, facts: standing.facts });
     changes.unshift({ ...entry, kind: keep.kind, actor: "webhook", request_id: null, detail });
   }
+  const webhook = await drifted(sql, whose, found, observations);
+  const isDrift = webhook !== found.webhook && found.checked_at !== null;
+  if (isDrift) {
+    const detail = JSON.stringify({ why: "/item/get" });
+    changes.push({ ...entry, kind: "item.webhook_drifted", actor: "answer", request_id: null, detail });
+  }
   if (changes.length > 0) await sql.insertInto("events").values(changes).execute();
 
-  const stateChanged = changes.some(({ kind }) => kind === "item.state");
-  if (!stateChanged && checked_at === found.checked_at && last_webhook_at === found.last_webhook_at)
+  const isChange = isDrift || changes.some(({ kind }) => kind === "item.state");
+  if (
+    !isChange &&
+    webhook === found.webhook &&
+    checked_at === found.checked_at &&
+    last_webhook_at === found.last_webhook_at
+  )
     return true;
   const { error_code, consent_expires_at, disconnect_at } = particulars(standing.facts);
   // What our own doing began is written by those who do it.
   const columns = ours(standing.state)
     ? {}
-    : { state: standing.state, error_code, consent_expires_at, disconnect_at, checked_at };
+    : { state: standing.state, error_code, consent_expires_at, disconnect_at, checked_at, webhook };
   const { numUpdatedRows } = await sql
     .updateTable("items")
-    .set({ ...columns, last_webhook_at, revision: found.revision + (stateChanged ? 1 : 0) })
+    .set({ ...columns, last_webhook_at, revision: found.revision + (isChange ? 1 : 0) })
     .where("item_id", "=", item_id)
     .where("revision", "=", found.revision)
     .executeTakeFirst();
   if (numUpdatedRows !== 1n) throw new Error("the row was changed under its lock");
   return true;
+}
+
+const webhookOf = ({ answer }: Observation & { kind: "answer" }): string | null =>
+  answer.item.webhook ?? null;
+
+/**
+ * The webhook that Plaid has for the Item, where that is not what the row says: somebody else has moved it. While one of
+ * ours moves it, or has since Plaid was asked, the row knows better.
+ */
+async function drifted(
+  sql: Sql,
+  { itemId }: Whose,
+  { webhook, standing }: { readonly webhook: string | null; readonly standing: Standing },
+  observations: readonly Observation[],
+): Promise<string | null> {
+  const answer = observations.findLast((observation) => observation.kind === "answer");
+  if (!answer || ours(standing.state) || webhookOf(answer) === webhook) return webhook;
+  const moving = await sql
+    .selectFrom("intents")
+    .select("intent_id")
+    .where("item_id", "=", itemId)
+    .where("kind", "=", "webhook")
+    .where((is) => is.or([is("settled_at", "is", null), is("settled_at", ">", answer.at - skewMs)]))
+    .limit(1)
+    .executeTakeFirst();
+  // A sweep moves many at once, without an intent for each.
+  const moved = await sql
+    .selectFrom("events")
+    .select("seq")
+    .where("item_id", "=", itemId)
+    .where("kind", "=", "item.webhook_moved")
+    .where("at", ">", answer.at - skewMs)
+    .limit(1)
+    .executeTakeFirst();
+  return moving || moved ? webhook : webhookOf(answer);
 }
 
 function why(observation: Observation): string {
@@ -100,7 +164,7 @@ async function read(sql: Sql, { environment, itemId }: Whose, held: Hold) {
   const row = await held(
     sql
       .selectFrom("items")
-      .select(["state", "error_code", "revision", "checked_at", "last_webhook_at"])
+      .select(["state", "error_code", "revision", "checked_at", "last_webhook_at", "webhook"])
       .select(["consent_expires_at", "disconnect_at"])
       .where("item_id", "=", itemId)
       .where("environment", "=", environment),

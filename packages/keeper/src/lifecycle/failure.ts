@@ -44,6 +44,8 @@ export type KeeperFailure =
   | { readonly kind: "unknown-item"; readonly item_id: string }
   | { readonly kind: "removing"; readonly item_id: string }
   | { readonly kind: "removed"; readonly item_id: string }
+  /** Only an Item that is stranded may be given up; others can be removed. */
+  | { readonly kind: "not-stranded"; readonly item_id: string }
   /** The token to be replaced has been replaced already. */
   | { readonly kind: "rotated"; readonly item_id: string }
   /** Others have worked on the Item for longer than one is willing to wait. */

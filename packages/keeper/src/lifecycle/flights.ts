@@ -72,6 +72,11 @@ export class Flights {
     return landing;
   }
 
+  /** Whether somebody in this process is at the Item. */
+  isAt(itemId: string): boolean {
+    return this.#turns.has(itemId);
+  }
+
   /** Resolves when nothing of this process is under way. */
   async idle(): Promise<void> {
     while (this.#turns.size > 0) await Promise.all(this.#turns.values());
@@ -123,7 +128,9 @@ export class Flights {
     begin: Begin | undefined,
   ): Promise<Result<{ flight: Flight; resumed: boolean } | undefined | "held", KeeperFailure>> {
     const { holder, now, leaseMs } = this.#means;
-    const lease = await claimLease(sql, { name: leaseOfItem(itemId), holder, now: now(), forMs: leaseMs });
+    // It is our turn: what this process holds, it could not give back, for the database was not there or had no room.
+    const name = leaseOfItem(itemId);
+    const lease = await claimLease(sql, { name, holder, now: now(), forMs: leaseMs, ours: true });
     if (!lease) return ok("held");
     const item = await lockItem(this.#means, sql, itemId);
     if (!item) return err({ kind: "unknown-item", item_id: itemId });
@@ -145,16 +152,20 @@ export class Flights {
   }
 
   async #look(itemId: string): Promise<Result<{ free: boolean; open: boolean }, KeeperFailure>> {
-    const { database, now } = this.#means;
+    const { database, now, holder } = this.#means;
     const seen = await database.read(async (sql) => {
-      const lease = sql.selectFrom("leases").select("until_ms").where("name", "=", leaseOfItem(itemId));
+      const lease = sql
+        .selectFrom("leases")
+        .select(["until_ms", "holder"])
+        .where("name", "=", leaseOfItem(itemId));
       const open = sql
         .selectFrom("intents")
         .select("intent_id")
         .where("item_id", "=", itemId)
         .where("settled_at", "is", null);
       const [held, left] = await Promise.all([lease.executeTakeFirst(), open.limit(1).executeTakeFirst()]);
-      return { free: held === undefined || held.until_ms <= now(), open: left !== undefined };
+      const free = held === undefined || held.until_ms <= now() || held.holder === holder;
+      return { free, open: left !== undefined };
     });
     return seen.ok ? seen : err(databaseFailed(seen.error));
   }

@@ -8,13 +8,16 @@ import type { Flights } from "./flights.ts";
 import type { IntentRow } from "./ledger.ts";
 import { resumeExchange } from "./link.ts";
 import { databaseFailed, type Means } from "./means.ts";
-import { leaseOfExchange, leaseOfItem } from "./arrival.ts";
+import { leaseOfItem } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
+import { probeStranded } from "./stranded.ts";
 
 /** What recovery came to. */
 export interface Recovery {
   /** Items whose new token was waiting in the escrow and is now in the database. */
   readonly adopted: readonly string[];
+  /** Items that were stranded, and whose token works after all. */
+  readonly restored: readonly string[];
   /** How many intents were finished, whatever their ending. */
   readonly finished: number;
   /** How many others are at, in other processes or in this one. */
@@ -59,22 +62,27 @@ export async function recover(
     const found = await openIntents(means, after);
     if (!found.ok) return found;
     after = found.value.rows.at(-1);
-    const free = found.value.rows.filter((intent) => !found.value.held.has(leaseOf(intent)));
+    const isFree = ({ item_id, until_ms }: IntentRow) => {
+      if (item_id === null) return (until_ms ?? 0) <= means.now();
+      const holder = found.value.held.get(leaseOfItem(item_id));
+      // What this process holds and is not at, it could not give back.
+      return holder === undefined || (holder === means.holder && !flights.isAt(item_id));
+    };
+    const free = found.value.rows.filter(isFree);
     sum.underWay += found.value.rows.length - free.length;
     for (let at = 0; at < free.length; at += atOnce) {
       await Promise.all(free.slice(at, at + atOnce).map(finish));
     }
-    if (found.value.rows.length < page) return ok({ adopted, ...sum, damage });
+    if (found.value.rows.length < page) break;
   }
+  const restored = await probeStranded(means);
+  return restored.ok ? ok({ adopted, restored: restored.value, ...sum, damage }) : restored;
 }
-
-const leaseOf = ({ item_id, intent_id }: IntentRow) =>
-  item_id === null ? leaseOfExchange(intent_id) : leaseOfItem(item_id);
 
 async function openIntents(
   { database, environment, now }: Means,
   after: IntentRow | undefined,
-): Promise<Result<{ rows: readonly IntentRow[]; held: ReadonlySet<string> }, KeeperFailure>> {
+): Promise<Result<{ rows: readonly IntentRow[]; held: ReadonlyMap<string, string> }, KeeperFailure>> {
   const found = await database.read(async (sql) => {
     let open = sql
       .selectFrom("intents")
@@ -91,15 +99,15 @@ async function openIntents(
       );
     }
     const rows = await open.orderBy("opened_at").orderBy("intent_id").limit(page).execute();
-    if (rows.length === 0) return { rows, held: new Set<string>() };
-    const names = rows.map(leaseOf);
+    const names = rows.flatMap(({ item_id }) => (item_id === null ? [] : [leaseOfItem(item_id)]));
+    if (names.length === 0) return { rows, held: new Map<string, string>() };
     const held = await sql
       .selectFrom("leases")
-      .select("name")
+      .select(["name", "holder"])
       .where("name", "in", names)
       .where("until_ms", ">", now())
       .execute();
-    return { rows, held: new Set(held.map(({ name }) => name)) };
+    return { rows, held: new Map(held.map(({ name, holder }) => [name, holder])) };
   });
   return found.ok ? found : { ok: false, error: databaseFailed(found.error) };
 }

@@ -19,6 +19,7 @@ import {
 import { openText, transact, type Means } from "./means.ts";
 import { nothingKnown } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
+import { probeLater } from "./stranded.ts";
 
 /** A rotation that surely did not happen is asked for this many times. */
 const tries = 2;
@@ -159,6 +160,7 @@ export async function stranded(
       return err<KeeperFailure>({ kind: "unfinished", item_id, intent_id: intent.intent_id, cause: null });
     }
     await changeItem(sql, item_id, { state: "stranded" });
+    await probeLater(means, sql, item_id);
     const detail = { from: row.state, to: "stranded", intent_id: intent.intent_id, support: said.support };
     await addEvent(means, sql, { kind: "item.stranded", item_id, detail, request_id });
     return ok(undefined);

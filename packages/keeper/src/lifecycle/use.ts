@@ -93,12 +93,18 @@ interface Row {
 }
 
 /**
- * Whether what came of the work, or what it threw, says that the token is dead: a Result or Failure of sett's, its
- * exception, or the exception of Plaid's own client (`error.response.data`).
+ * Plaid's error code in what came of the work, or in what it threw: a Result or Failure of sett's or of the keeper's, an
+ * exception of sett's, or that of Plaid's own client (`error.response.data`).
  */
-function saysDead(outcome: unknown, depth = 0): boolean {
-  if (typeof outcome !== "object" || outcome === null || depth > 3) return false;
+export function refusalIn(outcome: unknown, depth = 0): string | undefined {
+  if (typeof outcome !== "object" || outcome === null || depth > 3) return undefined;
   const said = outcome as Record<string, unknown>;
-  if (said["error_code"] === "INVALID_ACCESS_TOKEN") return true;
-  return ["error", "failure", "response", "data"].some((name) => saysDead(said[name], depth + 1));
+  if (typeof said["error_code"] === "string") return said["error_code"];
+  for (const name of ["error", "failure", "response", "data"]) {
+    const code = refusalIn(said[name], depth + 1);
+    if (code !== undefined) return code;
+  }
+  return undefined;
 }
+
+const saysDead = (outcome: unknown) => refusalIn(outcome) === "INVALID_ACCESS_TOKEN";

@@ -1,0 +1,137 @@
+// The ways out of `stranded`. By itself: Plaid is asked from time to time whether the old token works after all, for the
+// word that it was dead was one answer on one day. By a person: the Item is given up, its token destroyed, and the row that
+// stays says that nobody ever confirmed its removal. (The third way, linking the bank again, is arrival's.)
+
+import { sql as raw } from "kysely";
+import { err, Item, ok, type Result } from "sett";
+import { claimLease, renewLease } from "../database/leases.ts";
+import type { Sql } from "../database/connection.ts";
+import type { Flights } from "./flights.ts";
+import type { KeeperFailure } from "./failure.ts";
+import { addEvent, changeItem, lockItem, viewOf, type ItemRow, type ItemView } from "./ledger.ts";
+import { databaseFailed, openText, transact, type Means } from "./means.ts";
+import type { Salvage } from "./salvage.ts";
+
+const HOUR = 3_600_000;
+const longestPauseMs = 24 * HOUR;
+/** So many in one round: a fleet that was stranded at once is not asked about at once. */
+const perRound = 20;
+
+const leaseOfProbe = (itemId: string) => `probe ${itemId}`;
+
+/** Puts off the first question: Plaid has just answered it. */
+export const probeLater = ({ holder, now }: Means, sql: Sql, itemId: string) =>
+  claimLease(sql, { name: leaseOfProbe(itemId), holder, now: now(), forMs: HOUR });
+
+/**
+ * Asks about the stranded Items that are due, and gives those whose token works. Each is asked about after an hour, two,
+ * four, and then once a day, by one process of all: the question's lease is never given back, it runs out.
+ */
+export async function probeStranded(means: Means): Promise<Result<readonly string[], KeeperFailure>> {
+  const { database, environment, now } = means;
+  const due = await database.read((sql) =>
+    sql
+      .selectFrom("items")
+      .selectAll("items")
+      .leftJoin("leases", (join) =>
+        join.on("leases.name", "=", raw<string>`${raw.lit(leaseOfProbe(""))} || items.item_id`),
+      )
+      .where("items.state", "=", "stranded")
+      .where("items.environment", "=", environment)
+      .where((is) => is.or([is("leases.until_ms", "is", null), is("leases.until_ms", "<=", now())]))
+      .orderBy("items.item_id")
+      .limit(perRound)
+      .execute(),
+  );
+  if (!due.ok) return err(databaseFailed(due.error));
+  const whole: string[] = [];
+  for (const item of due.value) {
+    const claimed = await claimQuestion(means, item.item_id);
+    if (!claimed.ok) return claimed;
+    if (!claimed.value || item.token === null) continue;
+    const { item_id } = item;
+    const token = await openText(means, item.token, { purpose: "token", subject: item_id }, item.key_id);
+    if (!token.ok) return token;
+    const answer = await Item.get(token.value, means.plaid);
+    if (!answer.ok || answer.value.item.item_id !== item_id) continue;
+    const made = await makeWhole(means, item, answer.value.request_id);
+    if (!made.ok) return made;
+    if (made.value) whole.push(item_id);
+  }
+  return ok(whole);
+}
+
+async function claimQuestion(means: Means, itemId: string): Promise<Result<boolean, KeeperFailure>> {
+  const { database, holder, now } = means;
+  const claimed = await database.read(async (sql) => {
+    const lease = await claimLease(sql, {
+      name: leaseOfProbe(itemId),
+      holder,
+      now: now(),
+      forMs: HOUR,
+    });
+    // The fence counts how often it was asked.
+    if (lease) await renewLease(sql, lease, now(), Math.min(HOUR * 2 ** (lease.fence - 1), longestPauseMs));
+    return lease !== undefined;
+  });
+  return claimed.ok ? claimed : err(databaseFailed(claimed.error));
+}
+
+/** The token works: whatever had been thought lost did not happen. False where the Item has changed since. */
+const makeWhole = (means: Means, { item_id, revision }: ItemRow, request_id: string) =>
+  transact<boolean>(means, async (sql) => {
+    const row = await lockItem(means, sql, item_id);
+    if (row?.state !== "stranded" || row.revision !== revision) return ok(false);
+    await changeItem(sql, item_id, { state: "healthy" });
+    await sql
+      .updateTable("intents")
+      .set({ outcome: "not-done" })
+      .where("item_id", "=", item_id)
+      .where("outcome", "=", "stranded")
+      .execute();
+    const detail = { from: "stranded", to: "healthy", why: "its token works after all" };
+    await addEvent(means, sql, { kind: "item.restored", item_id, detail, request_id });
+    return ok(true);
+  });
+
+/** Gives up: see `Keeper.abandon`. */
+export async function abandon(
+  means: Means,
+  salvage: Salvage,
+  flights: Flights,
+  itemId: string,
+  note: string,
+): Promise<Result<ItemView, KeeperFailure>> {
+  // The new token may be in the escrow of a process that is gone.
+  const looked = await salvage.look();
+  if (!looked.ok) return looked;
+  const landed = await flights.land(itemId);
+  if (!landed.ok && landed.error.kind !== "stranded") return landed;
+  return transact(means, async (sql) => {
+    const { now, environment, holder } = means;
+    const row = await lockItem(means, sql, itemId);
+    if (!row) return err({ kind: "unknown-item", item_id: itemId });
+    if (row.state === "removed") return ok(viewOf(row));
+    if (row.state !== "stranded") return err({ kind: "not-stranded", item_id: itemId });
+    await sql.deleteFrom("fingerprints").where("item_id", "=", itemId).execute();
+    await sql
+      .insertInto("intents")
+      .values({
+        intent_id: means.mint(),
+        environment,
+        kind: "remove",
+        item_id: itemId,
+        holder,
+        opened_at: now(),
+        settled_at: now(),
+        outcome: "not-done",
+        note: JSON.stringify({ abandoned: note }),
+      })
+      .execute();
+    const removed_at = now();
+    const gone = await changeItem(sql, itemId, { state: "removed", removed_at, token: null, key_id: null });
+    const detail = { from: "stranded", to: "removed", confirmed: false, note };
+    await addEvent(means, sql, { kind: "item.abandoned", item_id: itemId, detail });
+    return ok(viewOf(gone));
+  });
+}

@@ -1,0 +1,207 @@
+// What becomes of an Item whose token seems to be gone: it is asked about from time to time, it is whole when somebody
+// brings a token that works, and a person may give it up. And a rotation that may be asked for again.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Keeper } from "../src/keeper.ts";
+import { arrive, nothingKnown } from "../src/lifecycle/arrival.ts";
+import type { Means } from "../src/lifecycle/means.ts";
+import { keeperStage, type Stage } from "./keeper-stage.ts";
+import { failure, open, value, violations } from "./lifecycle-world.ts";
+import { testPlaces } from "./places.ts";
+
+const { places, escrowFolder } = testPlaces("stranded");
+const HOUR = 3_600_000;
+const rotatePath = "/item/access_token/invalidate";
+
+for (const [name, empty] of Object.entries(places)) {
+  describe(`stranded: ${name}`, () => {
+    const onStage = (title: string, play: (stage: Stage & { url: string }) => Promise<void>) => {
+      test(title, async () => {
+        const url = await empty();
+        const stage = await keeperStage(url, escrowFolder());
+        try {
+          await play({ ...stage, url });
+        } finally {
+          await stage.close();
+        }
+      });
+    };
+    /** The rotation's answer is lost, and with `falsely` Plaid had not made it, though it says so once. */
+    const strand = async ({ sandbox }: Stage, keeper: Keeper, item_id: string, falsely = false) => {
+      sandbox.control.faults.add({ path: rotatePath, then: falsely ? "reset" : "drop-after-commit" });
+      if (falsely) sandbox.control.faults.add({ path: "/item/get", then: "INVALID_ACCESS_TOKEN" });
+      assert.equal(failure(await keeper.rotate(item_id)).kind, "stranded");
+    };
+    const asks = ({ asked }: Stage) => asked.filter((path) => path === "/item/get").length;
+
+    onStage(
+      "a token that works after all makes the Item whole, as it is and not as it was",
+      async (stage) => {
+        const { sandbox, clock, reopen, link, events } = stage;
+        let keeper = await reopen();
+        const item_id = await link(keeper);
+        await strand(stage, keeper, item_id, true);
+        sandbox.control.webhooks.hold();
+        sandbox.control.items.loginRequired(item_id);
+        await clock.advance(HOUR);
+        const recovery = value(await keeper.recover());
+        assert.deepEqual(recovery.restored, [item_id]);
+        keeper = await reopen();
+        assert.equal(value(await keeper.find(item_id)).state, "login_required", "asked, not assumed");
+        const kinds = (await events(keeper, item_id)).map(({ kind }) => kind);
+        assert.ok(kinds.includes("item.restored"));
+        const open = await keeper.database.sql
+          .selectFrom("intents")
+          .select("outcome")
+          .where("item_id", "=", item_id)
+          .where("kind", "=", "rotate")
+          .execute();
+        assert.deepEqual(open, [{ outcome: "not-done" }]);
+        assert.equal(value(await keeper.rotate(item_id)).token_version, 2);
+        assert.deepEqual(await violations(sandbox, keeper, { removals: new Set() }), []);
+      },
+    );
+
+    onStage("it is asked about ever less often, and by one keeper of several", async (stage) => {
+      const { clock, reopen, link, plaid, url } = stage;
+      const keeper = await reopen();
+      const item_id = await link(keeper);
+      await strand(stage, keeper, item_id);
+      const other = await open(url, escrowFolder(), plaid, { now: clock.now });
+      const askedIn: number[] = [];
+      for (let hour = 0; hour <= 100; hour++) {
+        const before = asks(stage);
+        const recoveries = await Promise.all([keeper.recover(), other.recover(), keeper.recover()]);
+        for (const recovery of recoveries) assert.deepEqual(value(recovery).restored, []);
+        const times = asks(stage) - before;
+        assert.ok(times <= 1);
+        if (times === 1) askedIn.push(hour);
+        await clock.advance(HOUR);
+      }
+      assert.deepEqual(askedIn, [1, 3, 7, 15, 31, 55, 79]);
+      assert.equal(value(await keeper.find(item_id)).state, "stranded");
+      await other.close();
+    });
+
+    onStage("an Item that is brought back is asked how it is", async (stage) => {
+      const { sandbox, clock, reopen, link } = stage;
+      const keeper = await reopen();
+      const item_id = await link(keeper);
+      await strand(stage, keeper, item_id);
+      await clock.advance(1_000);
+      sandbox.control.webhooks.hold();
+      sandbox.control.items.loginRequired(item_id);
+      const token = sandbox.control.items.get(item_id).access_token!;
+      const back = value(await keeper.importItem(token));
+      assert.deepEqual([back.state, back.token_version], ["login_required", 2]);
+      assert.equal(value(await keeper.find(item_id)).error_code, "ITEM_LOGIN_REQUIRED");
+    });
+
+    onStage(
+      "a person may give it up: then its user can be forgotten, and the row says how it was",
+      async (stage) => {
+        const { sandbox, reopen, publicToken, events } = stage;
+        const keeper = await reopen();
+        const userId = "u_stranded";
+        const { item_id } = value(await keeper.link(await publicToken(), { userId }));
+        const early = failure(await keeper.abandon(item_id, { note: "no reason" }));
+        assert.equal(early.kind, "not-stranded");
+        assert.equal(failure(await keeper.abandon("nobody", { note: "x" })).kind, "unknown-item");
+        await strand(stage, keeper, item_id);
+        assert.equal(failure(await keeper.forgetUser(userId)).kind, "live-items");
+        for (const note of ["", "  ", "x".repeat(513)])
+          await assert.rejects(keeper.abandon(item_id, { note }), TypeError);
+
+        const gone = value(await keeper.abandon(item_id, { note: "support removed it, ticket 7" }));
+        assert.equal(gone.state, "removed");
+        assert.equal(value(await keeper.abandon(item_id, { note: "again" })).state, "removed");
+        assert.deepEqual(value(await keeper.forgetUser(userId)), { items: 1 });
+        const row = await keeper.database.sql
+          .selectFrom("items")
+          .select(["token", "key_id"])
+          .where("item_id", "=", item_id)
+          .executeTakeFirstOrThrow();
+        assert.deepEqual(row, { token: null, key_id: null });
+        const last = (await events(keeper, item_id)).at(-1)!;
+        assert.equal(last.kind, "item.abandoned");
+        assert.deepEqual(last.detail, {
+          from: "stranded",
+          to: "removed",
+          confirmed: false,
+          note: "support removed it, ticket 7",
+        });
+        assert.equal(value(await keeper.remove(item_id)).state, "removed");
+        assert.equal(sandbox.control.items.get(item_id).removed_at, null, "nobody could remove it");
+        assert.deepEqual(value(await keeper.recover()).bad, []);
+      },
+    );
+
+    onStage("a token that turns up for an Item that was given up is kept, and said", async (stage) => {
+      const { sandbox, clock, reopen, link, events } = stage;
+      const keeper = await reopen();
+      const item_id = await link(keeper);
+      await strand(stage, keeper, item_id);
+      value(await keeper.abandon(item_id, { note: "nobody answers" }));
+      // As a host brings it in that was away all the time, with the answer in its escrow.
+      const { database, vault } = keeper;
+      const { intent_id, fence } = await database.sql
+        .selectFrom("intents")
+        .select(["intent_id", "fence"])
+        .where("item_id", "=", item_id)
+        .where("kind", "=", "rotate")
+        .executeTakeFirstOrThrow();
+      const access_token = sandbox.control.items.get(item_id).access_token!;
+      const place = { purpose: "token", subject: item_id } as const;
+      const sealed = value(await vault.seal(Buffer.from(access_token), place));
+      const means = { database, environment: "sandbox", now: clock.now } as unknown as Means;
+      const of = { kind: "rotate", item_id, intent_id, request_id: null, from_version: 1 } as const;
+      const given = { ...of, fence: fence ?? 0, access_token, about: nothingKnown };
+      for (const time of ["first", "second"]) {
+        const back = value(await database.transaction((sql) => arrive(means, sql, given, sealed)));
+        assert.deepEqual([back.state, back.token_version, back.removed_at], ["healthy", 2, null], time);
+      }
+      value(await keeper.get(item_id));
+      const last = (await events(keeper, item_id)).filter(({ kind }) => kind === "item.rotated");
+      assert.deepEqual(
+        last.map(({ detail }) => detail),
+        [{ token_version: 2, from: "removed", to: "healthy" }],
+      );
+    });
+
+    onStage("a lost exchange keeps nobody from being forgotten", async ({ sandbox, reopen, publicToken }) => {
+      const keeper = await reopen();
+      sandbox.control.faults.add({ path: "/item/public_token/exchange", then: "drop-after-commit" });
+      const lost = await keeper.link(await publicToken(), { userId: "u_lost" });
+      assert.equal(failure(lost).kind, "lost");
+      assert.deepEqual(value(await keeper.forgetUser("u_lost")), { items: 0 });
+    });
+
+    onStage("a rotation from a token that is no longer the Item's never calls Plaid", async (stage) => {
+      const { reopen, link, asked } = stage;
+      const keeper = await reopen();
+      const item_id = await link(keeper);
+      assert.equal(value(await keeper.rotate(item_id, { from: 1 })).token_version, 2);
+      const before = asked.length;
+      for (const from of [1, 0, 3]) {
+        assert.equal(value(await keeper.rotate(item_id, { from })).token_version, 2);
+      }
+      assert.equal(asked.length, before);
+      assert.equal(value(await keeper.rotate(item_id, { from: 2 })).token_version, 3);
+    });
+
+    onStage("of many who ask for the same rotation at once, one makes it", async (stage) => {
+      const { clock, reopen, link, asked, plaid, url, sandbox } = stage;
+      const keeper = await reopen();
+      const other = await open(url, escrowFolder(), plaid, { now: clock.now });
+      const item_id = await link(keeper);
+      const results = await Promise.all(
+        Array.from({ length: 12 }, (_, n) => (n % 2 ? keeper : other).rotate(item_id, { from: 1 })),
+      );
+      for (const result of results) assert.equal(value(result).token_version, 2);
+      assert.equal(asked.filter((path) => path === rotatePath).length, 1);
+      assert.deepEqual(await violations(sandbox, keeper, { removals: new Set() }), []);
+      await other.close();
+    });
+  });
+}
