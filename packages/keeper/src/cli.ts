@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+// `sett`: the keeper on the command line, as a process. What it does is in cli/run.ts, which knows no process: here are
+// the environment, the terminal, the signals and the exit code.
+
+import { run } from "./cli/run.ts";
+
+// A reader that has seen enough (`sett items | head`) is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+// The first signal asks for an end, and what was begun is finished; the second one is the system's again, and ends it.
+const stopping = new AbortController();
+const stop = (signal: NodeJS.Signals) => {
+  if (process.stderr.isTTY)
+    process.stderr.write("\nsett: finishing what was begun; once more ends it at once\n");
+  stopping.abort(signal);
+};
+process.once("SIGINT", stop).once("SIGTERM", stop);
+
+process.exitCode = await run(process.argv.slice(2), {
+  env: process.env,
+  cwd: process.cwd(),
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  now: Date.now,
+  signal: stopping.signal,
+});
+// A terminal that was read from would keep the process, and so would a call to Plaid that nobody waits for any more.
+process.stdin.destroy();
+const leave = (): unknown =>
+  process.stdout.writableLength === 0 ? process.exit() : setTimeout(leave, 200).unref();
+setTimeout(leave, 500).unref();

@@ -1,0 +1,75 @@
+// What commands are made of: each file of commands registers its own here, gives each an example, and says with an
+// `Ending` how it ended.
+
+import type { Command } from "commander";
+import type { Context } from "./context.ts";
+import type { Ending } from "./exits.ts";
+import { createOut, type Out } from "./out.ts";
+
+/** Options that every command has. */
+export interface Globals {
+  readonly config?: string;
+  readonly json?: true;
+}
+
+/** One call of a command. */
+export interface Call<Options> {
+  readonly context: Context;
+  readonly out: Out;
+  readonly globals: Globals;
+  readonly args: readonly string[];
+  readonly options: Options;
+}
+
+/** What a command is called, what it does, and how it is called: what its help says. */
+export interface About {
+  readonly name: string;
+  readonly does: string;
+  readonly examples: readonly string[];
+}
+
+/** To which a file adds its commands. */
+export interface Cli {
+  /**
+   * Adds a command: `name` with its arguments, such as `show <item_id>`. `make` adds what else it needs; `work` is done
+   * when it is called.
+   */
+  add<Options extends object>(
+    about: About,
+    make: (command: Command) => Command,
+    work: (call: Call<Options>) => Promise<Ending>,
+  ): void;
+  /** Commands below one of that name, such as `keys list`. */
+  group(name: string, does: string): Cli;
+}
+
+/** What a file of commands exports. */
+export type Register = (cli: Cli) => void;
+
+/** Adds to `program`, and tells `end` how the command that was called ended. */
+export function createCli(program: Command, context: Context, end: (ending: Ending) => void): Cli {
+  return {
+    add<Options extends object>(
+      { name, does, examples }: About,
+      make: (command: Command) => Command,
+      work: (call: Call<Options>) => Promise<Ending>,
+    ) {
+      const command = make(inheriting(program.command(name), program).description(does));
+      command.addHelpText("after", `\nExample${examples.length > 1 ? "s" : ""}:\n${lines(examples)}`);
+      command.action(async () => {
+        const globals = command.optsWithGlobals<Globals>();
+        const out = createOut(context, globals.json === true);
+        end(await work({ context, out, globals, args: command.args, options: command.opts<Options>() }));
+      });
+    },
+    group(name, does) {
+      const group = inheriting(program.command(name), program).description(does);
+      return createCli(group, context, end);
+    },
+  };
+}
+
+/** Commander hands its settings on to commands that it makes itself, but not how errors are shown. */
+const inheriting = (command: Command, from: Command) => command.copyInheritedSettings(from);
+
+const lines = (examples: readonly string[]) => examples.map((example) => `  $ ${example}`).join("\n");

@@ -1,0 +1,159 @@
+// `items` and `show`: what the keeper knows.
+
+import type { Keeper } from "../keeper.ts";
+import type { ItemView } from "../lifecycle/ledger.ts";
+import type { Selection } from "../lifecycle/selection.ts";
+import type { Call, Register } from "./command.ts";
+import { Stop, wrong, type Ending } from "./exits.ts";
+import { filtered, selectionOf, whole, type Filters } from "./filters.ts";
+import { recordOf, eventText, type ItemRecord } from "./record.ts";
+import { withKeeper } from "./open.ts";
+import { paintState } from "./states.ts";
+import { nextFor, sentence } from "./sentences.ts";
+import { moments, span } from "./spans.ts";
+import { writeTable, type Column } from "./table.ts";
+
+interface Options extends Filters {
+  readonly limit?: number;
+  readonly all?: true;
+}
+
+const pageSize = 500;
+const usualLimit = 100;
+
+export const register: Register = (cli) => {
+  cli.add<Options>(
+    {
+      name: "items",
+      does: "lists Items: a table on a terminal, values with tabs between in a pipe",
+      examples: [
+        "sett items --state login_required,error",
+        "sett items --older-than 90d --all --json",
+        "sett items --user u_42",
+      ],
+    },
+    (command) =>
+      filtered(command)
+        .option("--limit <number>", `so many at most; ${usualLimit} unless told`, whole)
+        .option("--all", "all of them"),
+    async (call) => {
+      if (call.options.all && call.options.limit !== undefined)
+        throw wrong("--all and --limit: leave one of them out");
+      const selection = selectionOf(call);
+      return withKeeper(call, (keeper) => list(call, keeper, selection));
+    },
+  );
+
+  cli.add<{ readonly events: number }>(
+    {
+      name: "show",
+      does: "one Item: where it stands, what to do, what is open on it, its history",
+      examples: ["sett show eVBnVMp7zdTJLkRNr33Rs6zr7KNJqBFL9DrE6"],
+    },
+    (command) =>
+      command.argument("<item_id>").option("--events <number>", "so many of the latest events", whole, 20),
+    (call) => withKeeper(call, (keeper) => show(call, keeper, call.args[0]!)),
+  );
+};
+
+async function list(
+  { options, out, context }: Call<Options>,
+  keeper: Keeper,
+  selection: Selection,
+): Promise<Ending> {
+  const limit = options.all ? Infinity : (options.limit ?? usualLimit);
+  let listed = 0;
+  for (let after: string | undefined; ;) {
+    const page = await keeper.list(selection, { after, limit: Math.min(pageSize, limit - listed) });
+    if (!page.ok) throw new Stop(sentence(page.error).ending, sentence(page.error).text);
+    const { items, next } = page.value;
+    for (const item of items) await out.record(item);
+    await writeTable(out, columns(context.now(), out.paint), items, listed === 0);
+    listed += items.length;
+    if (next === null) break;
+    if (listed >= limit) {
+      out.note(`these are the first ${listed}; --all lists all of them`);
+      break;
+    }
+    if (context.signal.aborted) return "interrupted";
+    after = next;
+  }
+  if (listed === 0) out.note("no such Items");
+  return "done";
+}
+
+/** Of a table of Items. */
+export const columns = (
+  now: number,
+  paint: Parameters<typeof paintState>[0],
+): readonly Column<ItemView>[] => [
+  { head: "ITEM", of: ({ item_id }) => item_id, whole: true },
+  {
+    head: "STATE",
+    whole: true,
+    of: ({ state }) => state,
+    paint: (text, { state }) => paintState(paint, state, text),
+  },
+  { head: "ERROR", of: ({ error_code }) => error_code ?? "-" },
+  {
+    head: "INSTITUTION",
+    of: ({ institution_name, institution_id }) => institution_name ?? institution_id ?? "-",
+  },
+  { head: "USER", of: ({ user_id }) => user_id ?? "-" },
+  { head: "TOKEN", of: ({ token_at }) => span(now - token_at) },
+  {
+    head: "WEBHOOK",
+    of: ({ last_webhook_at }) => (last_webhook_at === null ? "-" : span(now - last_webhook_at)),
+  },
+];
+
+async function show(
+  call: Call<{ readonly events: number }>,
+  keeper: Keeper,
+  itemId: string,
+): Promise<Ending> {
+  const { out, context, options } = call;
+  const read = await recordOf(keeper, itemId, options.events);
+  if (!read.ok) {
+    const { text, ending } = sentence(read.error);
+    throw new Stop(ending, text);
+  }
+  await out.record(read.value);
+  await tell(call, read.value, context.now());
+  return "done";
+}
+
+async function tell({ out }: Pick<Call<unknown>, "out">, record: ItemRecord, now: number): Promise<void> {
+  const { item, open, events, support } = record;
+  const bank = [item.institution_name, item.institution_id].filter((part) => part !== null);
+  const facts: readonly (readonly [string, string])[] = [
+    ["item", item.item_id],
+    [
+      "state",
+      paintState(out.paint, item.state, item.state) + (item.error_code ? ` (${item.error_code})` : ""),
+    ],
+    ["institution", bank.length > 0 ? bank.join(", ") : "-"],
+    ["user", item.user_id ?? "-"],
+    ["environment", item.environment],
+    ["token", `number ${item.token_version}, since ${moments(item.token_at)} (${span(now - item.token_at)})`],
+    ["webhook", item.webhook ?? "none"],
+    ["linked", moments(item.linked_at)],
+    ["checked", moments(item.checked_at)],
+    ["last webhook", moments(item.last_webhook_at)],
+    ...(item.consent_expires_at === null
+      ? []
+      : ([["consent ends", moments(item.consent_expires_at)]] as const)),
+    ...(item.disconnect_at === null ? [] : ([["disconnects", moments(item.disconnect_at)]] as const)),
+    ...(item.removed_at === null ? [] : ([["removed", moments(item.removed_at)]] as const)),
+  ];
+  for (const [name, value] of facts) await out.line(`${out.paint("dim", name.padEnd(13))} ${value}`);
+  const next = nextFor(item.state);
+  if (next !== null) await out.line(`\n${out.paint("bold", "to do")}         ${next}`);
+  if (support !== null) await out.line(`\nto Plaid's support:\n  ${support}`);
+  for (const { kind, intent_id, opened_at } of open)
+    await out.line(
+      `\n${out.paint("yellow", "open")}          ${kind} since ${moments(opened_at)} (intent ${intent_id})`,
+    );
+  if (events.length > 0) await out.line(`\n${out.paint("bold", "history")} (latest first)`);
+  for (const event of events) await out.line(eventText(event));
+}

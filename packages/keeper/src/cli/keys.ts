@@ -1,0 +1,214 @@
+// `keys`: data keys, and the key-encryption key above them. In order: new (a new key that wraps), rotate (it wraps the
+// data keys, and a new data key seals), reencrypt (everything moves to that), retire (the old data keys go).
+
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Keeper } from "../keeper.ts";
+import { createRecipientFile } from "../vault/recipient.ts";
+import { reencrypt } from "../vault/reencrypt.ts";
+import { addKeyToFile, createKeyFile, localKeyRing } from "../vault/ring.ts";
+import type { KeyRow } from "../vault/vault.ts";
+import { confirm } from "./ask.ts";
+import type { Call, Register } from "./command.ts";
+import { Stop, wrong, type Ending } from "./exits.ts";
+import { ringOf, withKeeper } from "./open.ts";
+import { createProgress } from "./progress.ts";
+import { databaseSaid, retireSaid, vaultSaid } from "./sentences.ts";
+import { soundSettings, type Settings } from "./settings.ts";
+import { moments } from "./spans.ts";
+import { writeTable } from "./table.ts";
+
+export const register: Register = (cli) => {
+  const keys = cli.group("keys", "the keys that the tokens are sealed with");
+
+  keys.add(
+    {
+      name: "list",
+      does: "the data keys, and which key of the ring wraps each",
+      examples: ["sett keys list"],
+    },
+    (command) => command,
+    (call) => withKeeper(call, (keeper, settings) => list(call, keeper, settings)),
+  );
+
+  keys.add<{ readonly out?: string }>(
+    {
+      name: "new",
+      does: "puts a new key first into the key file; then: sett keys rotate",
+      examples: ["sett keys new", "sett keys new --out ./another.key"],
+    },
+    (command) =>
+      command.option("--out <file>", "a key in a file of its own instead, which must not be there yet"),
+    async ({ context, out, globals, options }) => {
+      if (options.out !== undefined) return newFile(resolve(context.cwd, options.out), out);
+      const settings = soundSettings(context, globals.config);
+      const { keys } = settings;
+      if (!("file" in keys))
+        throw wrong(
+          "the keys come from SETT_KEYS, which sett cannot change: `sett keys new --out <file>` makes a key to put first there",
+        );
+      await ringOf(settings); // says what is wrong with the file, if anything is
+      const next = `${keys.file}.new`;
+      if (existsSync(next))
+        throw wrong(`${next} is left of an attempt that was broken off: nothing uses its key, so delete it`);
+      const { kekId } = localKeyRing(await addKeyToFile(keys.file));
+      await out.record({ kek_id: kekId, file: keys.file });
+      await out.line(`${kekId} is first in ${keys.file}. Back that file up; then: sett keys rotate`);
+      out.note("every process that uses this file must be started anew before sett keys rotate");
+      return "done";
+    },
+  );
+
+  keys.add<{ readonly out: string }>(
+    {
+      name: "recipient",
+      does: "a pair of keys for exports: the private one into a file, the public one on stdout",
+      examples: ["sett keys recipient --out ./recipient.key > ./recipient.pub"],
+    },
+    (command) => command.requiredOption("--out <file>", "for the private key; it must not be there yet"),
+    async ({ context, out, options }) => {
+      const path = resolve(context.cwd, options.out);
+      if (existsSync(path)) throw wrong(`--out must name a file that is not there yet, and ${path} is`);
+      const { publicKey, id } = await createRecipientFile(path);
+      await out.record({ public_key: publicKey, id, file: path });
+      await out.line(publicKey);
+      out.note(`recipient ${id}: whoever has ${path} reads every export that is sealed to it`);
+      return "done";
+    },
+  );
+
+  keys.add(
+    {
+      name: "rotate",
+      does: "wraps the data keys with the first key of the ring, and begins a new data key",
+      examples: ["sett keys rotate && sett keys reencrypt"],
+    },
+    (command) => command,
+    (call) =>
+      withKeeper(call, async ({ vault }) => {
+        const wrapped = await vault.rewrap();
+        if (!wrapped.ok) throw new Stop("failed", vaultSaid(wrapped.error));
+        const begun = await vault.newEpoch();
+        if (!begun.ok) throw new Stop("failed", vaultSaid(begun.error));
+        await call.out.record({ wrapped: wrapped.value, key_id: begun.value });
+        await call.out.line(
+          `wrapped anew: ${wrapped.value}; sealing with ${begun.value}. Next: sett keys reencrypt`,
+        );
+        return "done";
+      }),
+  );
+
+  keys.add(
+    {
+      name: "reencrypt",
+      does: "seals everything anew with the data key in use, while the keeper works on; it may be stopped and asked for again",
+      examples: ["sett keys reencrypt"],
+    },
+    (command) => command,
+    (call) => withKeeper(call, (keeper) => move(call, keeper)),
+  );
+
+  keys.add<{ readonly yes?: true; readonly all?: true }>(
+    {
+      name: "retire",
+      does: "deletes closed data keys for good: what backups hold under them can be read by nobody then",
+      examples: ["sett keys retire --all --yes", "sett keys retire 0123456789abcdef"],
+    },
+    (command) =>
+      command
+        .argument("[key_id...]")
+        .option("--all", "every closed data key that nothing uses")
+        .option("-y, --yes", "without being asked"),
+    async (call) => {
+      const { all = false, yes = false } = call.options;
+      if (all === call.args.length > 0) throw wrong("which keys? Give their ids, or --all");
+      await confirm(call, {
+        yes,
+        what: all ? "retire all closed data keys for good" : `retire ${call.args.join(", ")} for good`,
+      });
+      return withKeeper(call, (keeper) => retire(call, keeper));
+    },
+  );
+};
+
+async function newFile(path: string, out: Call<unknown>["out"]): Promise<Ending> {
+  if (existsSync(path)) throw wrong(`--out must name a file that is not there yet, and ${path} is`);
+  await createKeyFile(path);
+  await out.record({ file: path });
+  await out.line(`made ${path}, readable by you alone`);
+  return "done";
+}
+
+async function list({ out }: Call<unknown>, { vault }: Keeper, settings: Settings): Promise<Ending> {
+  const rows = await keyRows(vault);
+  const { kekId } = await ringOf(settings);
+  for (const row of rows) await out.record({ ...row, wraps_now: row.kek_id === kekId });
+  await writeTable(
+    out,
+    [
+      { head: "DATA KEY", of: ({ key_id }: KeyRow) => key_id, whole: true },
+      { head: "FOR", of: ({ purpose }) => purpose },
+      {
+        head: "WRAPPED BY",
+        of: ({ kek_id }) => kek_id + (kek_id === kekId ? "" : " (not the first of the ring)"),
+      },
+      { head: "SINCE", of: ({ created_at }) => moments(created_at) },
+      { head: "CLOSED", of: ({ closed_at }) => moments(closed_at) },
+      { head: "SEALS", of: ({ reserved }) => String(reserved) },
+    ],
+    rows,
+  );
+  return "done";
+}
+
+async function keyRows(vault: Keeper["vault"]): Promise<readonly KeyRow[]> {
+  const rows = await vault.keys();
+  if (!rows.ok) throw new Stop("failed", vaultSaid(rows.error));
+  return rows.value;
+}
+
+async function move({ context, out }: Call<unknown>, { vault, database }: Keeper): Promise<Ending> {
+  const progress = createProgress(context, out, "looked at", null);
+  const report = await reencrypt(vault, database, {
+    signal: context.signal,
+    onBatch: ({ seen, moved }) => progress.at(seen, `${moved} sealed anew`),
+  });
+  progress.end();
+  if (!report.ok)
+    throw new Stop(
+      "failed",
+      "committed" in report.error ? databaseSaid(report.error) : vaultSaid(report.error),
+    );
+  const { moved, seen, failed, failures, complete } = report.value;
+  for (const { table, id, failure } of failures) out.note(`${table} ${id}: ${vaultSaid(failure)}`);
+  await out.record(report.value);
+  await out.line(`sealed anew: ${moved} of ${seen}${failed > 0 ? `, not to be opened: ${failed}` : ""}`);
+  if (!complete) return "interrupted";
+  return failed > 0 ? "some" : "done";
+}
+
+async function retire(
+  { out, args, options }: Call<{ readonly all?: true }>,
+  { vault }: Keeper,
+): Promise<Ending> {
+  const closed = async () =>
+    (await keyRows(vault)).filter(({ closed_at, purpose }) => closed_at !== null && purpose === "seal");
+  const ids = options.all ? (await closed()).map(({ key_id }) => key_id) : args;
+  if (ids.length === 0) out.note("no data key is closed");
+  const endings: Ending[] = [];
+  for (const key_id of ids) {
+    const retired = await vault.retire(key_id);
+    if (retired.ok) {
+      endings.push("done");
+      await out.record({ key_id, ok: true });
+      await out.line(`${key_id}\tretired`);
+    } else {
+      const { text, ending } = retireSaid(retired.error);
+      endings.push(ending);
+      await out.record({ key_id, ok: false, ending, message: text, failure: retired.error });
+      out.note(text);
+    }
+  }
+  if (endings.every((ending) => ending === "done")) return "done";
+  return endings.length === 1 ? endings[0]! : "some";
+}

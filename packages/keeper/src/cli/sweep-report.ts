@@ -1,0 +1,99 @@
+// `sett sweep report`: the rows of a sweep, all or some of them, as CSV or JSON lines, to standard output or a file that
+// is there when it is whole.
+
+import { existsSync } from "node:fs";
+import { once } from "node:events";
+import { resolve } from "node:path";
+import type { Result } from "sett";
+import type { SweepFailure } from "../sweep/sweep.ts";
+import { reportCsv, reportJsonLines, type ReportRow } from "../sweep/report.ts";
+import type { Call } from "./command.ts";
+import { Stop, wrong, type Ending } from "./exits.ts";
+import { withKeeper } from "./open.ts";
+import { createProgress } from "./progress.ts";
+import { masked } from "./secret-words.ts";
+import { namedOrLatest } from "./sweep-shown.ts";
+import { stopWith } from "./sweep-words.ts";
+import { writeWhole } from "./whole-file.ts";
+
+export interface ReportOptions {
+  readonly format?: "csv" | "jsonl";
+  readonly out?: string;
+  readonly only?: string;
+}
+
+type Only = (row: ReportRow, isWebhook: boolean) => boolean;
+
+const outcome =
+  (name: ReportRow["outcome"]): Only =>
+  (row) =>
+    row.outcome === name;
+
+const onlys: Readonly<Record<string, Only>> = {
+  done: outcome("done"),
+  skipped: outcome("skipped"),
+  failed: outcome("failed"),
+  unfinished: outcome("unfinished"),
+  waiting: outcome("waiting"),
+  unacknowledged: (row, isWebhook) => isWebhook && row.outcome === "done" && row.acknowledged_at === null,
+  todo: ({ todo }) => todo !== null,
+};
+
+export async function writeReport(call: Call<ReportOptions>, given: number | undefined): Promise<Ending> {
+  const { context, options, out } = call;
+  const only = onlyOf(options.only);
+  const path = options.out === undefined ? undefined : resolve(context.cwd, options.out);
+  if (path !== undefined && existsSync(path))
+    throw wrong(`--out must name a file that is not there yet, and ${path} is`);
+  return withKeeper(call, async (keeper) => {
+    const id = await namedOrLatest(keeper, given);
+    const status = await keeper.sweeps.status(id);
+    if (!status.ok) throw stopWith(status.error);
+    const isWebhook = status.value.operation === "webhook";
+    const progress = createProgress(context, out, "Items", status.value.total);
+    let rows = 0;
+    const some = async function* () {
+      for await (const row of keeper.sweeps.report(id)) {
+        if (context.signal.aborted)
+          throw new Stop("interrupted", "stopped; what was written is no whole report");
+        if (row.ok) progress.at(row.value.position + 1);
+        if (row.ok && !only(row.value, isWebhook)) continue;
+        rows++;
+        yield row;
+      }
+    };
+    const json = options.format === "jsonl" || (options.format === undefined && out.json);
+    const text = textOf(call, json ? reportJsonLines(some()) : reportCsv(some()));
+    await (path === undefined ? toStdout(call, text) : writeWhole(path, text));
+    progress.end();
+    if (path !== undefined) out.note(`${rows} rows of sweep ${id} are in ${path}`);
+    return "done";
+  });
+}
+
+function onlyOf(given: string | undefined): Only {
+  if (given === undefined) return () => true;
+  const chosen = given.split(",").map((name) => {
+    const only = Object.hasOwn(onlys, name.trim()) ? onlys[name.trim()] : undefined;
+    if (!only) throw wrong(`--only must be of ${Object.keys(onlys).join(", ")}`);
+    return only;
+  });
+  return (row, isWebhook) => chosen.some((only) => only(row, isWebhook));
+}
+
+async function* textOf(
+  { context: { env } }: Call<ReportOptions>,
+  pieces: AsyncIterable<Result<string, SweepFailure>>,
+): AsyncGenerator<string> {
+  for await (const piece of pieces) {
+    if (!piece.ok) throw stopWith(piece.error);
+    yield masked(piece.value, [env["PLAID_SECRET"] ?? ""]);
+  }
+}
+
+async function toStdout(
+  { context: { stdout } }: Call<ReportOptions>,
+  text: AsyncIterable<string>,
+): Promise<void> {
+  for await (const piece of text) if (!stdout.write(piece)) await once(stdout, "drain");
+}

@@ -1,0 +1,158 @@
+// `sett sweep list|status|pause|resume|cancel|budget`: how sweeps stand, and what changes it.
+
+import type { BudgetState } from "../budget/budget.ts";
+import type { Keeper } from "../keeper.ts";
+import type { Sweep, SweepStatus } from "../sweep/sweep.ts";
+import { pathOf, readAllowance, usedPercent } from "./allowances.ts";
+import type { Call } from "./command.ts";
+import { Stop, wrong, type Ending } from "./exits.ts";
+import { withKeeper } from "./open.ts";
+import { databaseSaid } from "./sentences.ts";
+import { moments, span } from "./spans.ts";
+import { follow, tellCounts, tellEnd } from "./sweep-follow.ts";
+import { countsOf, stopWith, titleOf } from "./sweep-words.ts";
+import { writeTable, type Column } from "./table.ts";
+
+export interface BudgetOptions {
+  /** Null for what holds without. */
+  readonly set?: number | null;
+  readonly share?: number | null;
+}
+
+export const list = (call: Call<{ readonly limit: number }>): Promise<Ending> =>
+  withKeeper(call, async ({ sweeps }) => {
+    const { out, options } = call;
+    const found = await sweeps.list({ limit: options.limit });
+    if (!found.ok) throw stopWith(found.error);
+    for (const sweep of found.value) await out.record(sweep);
+    await writeTable(out, sweepColumns, found.value);
+    if (found.value.length === 0) out.note("no sweeps yet");
+    return "done";
+  });
+
+const sweepColumns: readonly Column<Sweep>[] = [
+  { head: "SWEEP", of: ({ sweep_id }) => String(sweep_id), whole: true },
+  { head: "OPERATION", of: ({ operation }) => operation, whole: true },
+  { head: "STATE", of: ({ state }) => state, whole: true },
+  { head: "ITEMS", of: ({ total }) => String(total), whole: true },
+  { head: "SUBMITTED", of: ({ submitted_at }) => moments(submitted_at) },
+  { head: "ENDED", of: ({ ended_at }) => moments(ended_at) },
+  { head: "PUTS BACK", of: ({ rolls_back }) => (rolls_back === null ? "-" : `sweep ${rolls_back}`) },
+  { head: "NOTE", of: ({ note }) => note ?? "-" },
+];
+
+/** The number that was given, or the latest sweep's. */
+export async function namedOrLatest({ sweeps }: Keeper, given: number | undefined): Promise<number> {
+  if (given !== undefined) return given;
+  const found = await sweeps.list({ limit: 1 });
+  if (!found.ok) throw stopWith(found.error);
+  const [latest] = found.value;
+  if (!latest) throw new Stop("unknown", "there are no sweeps yet");
+  return latest.sweep_id;
+}
+
+export const status = (call: Call<{ readonly watch?: true }>, given: number | undefined): Promise<Ending> =>
+  withKeeper(call, async (keeper) => {
+    const { out, options, context } = call;
+    const id = await namedOrLatest(keeper, given);
+    if (options.watch) {
+      const over = await follow(call, keeper, id);
+      return over ? tellEnd(call, over) : "interrupted";
+    }
+    const read = await keeper.sweeps.status(id);
+    if (!read.ok) throw stopWith(read.error);
+    const path = read.value.ended_at === null ? pathOf[read.value.operation] : undefined;
+    const allowance = path === undefined ? null : await readAllowance(keeper.budget, path);
+    await out.record({ ...read.value, allowance });
+    await tell(call, read.value, allowance, context.now());
+    return "done";
+  });
+
+async function tell(
+  { out }: Pick<Call<unknown>, "out">,
+  sweep: SweepStatus,
+  allowance: BudgetState | null,
+  now: number,
+): Promise<void> {
+  const { state, total, note, order, ratePerSecond, etaMs, submitted_at, ended_at } = sweep;
+  const pace = [
+    ...(ratePerSecond === null ? [] : [`${ratePerSecond.toFixed(1)} Items/s`]),
+    ...(etaMs === null ? [] : [`${span(etaMs)} left`]),
+  ].join(", ");
+  const selected = Object.entries(sweep.selection).map(
+    ([name, value]) => `${name} ${name === "tokenBefore" ? moments(value as number) : String(value)}`,
+  );
+  const facts: readonly (readonly [string, string])[] = [
+    ["state", state],
+    ["Items", `${total}: ${countsOf(sweep)}`],
+    ["selected", `${selected.length === 0 ? "all" : selected.join(", ")}, by ${order}`],
+    ["submitted", `${moments(submitted_at)} (${span(now - submitted_at)} ago)`],
+    ...(ended_at === null ? [] : ([["ended", moments(ended_at)]] as const)),
+    ...(pace === "" ? [] : ([["pace", pace]] as const)),
+    ...(allowance?.perMinute == null ? [] : ([["allowance", allowanceText(allowance)]] as const)),
+    ...(note === null ? [] : ([["note", note]] as const)),
+  ];
+  await out.line(out.paint("bold", titleOf(sweep)));
+  for (const [name, value] of facts) await out.line(`${out.paint("dim", name.padEnd(10))} ${value}`);
+  tellCounts(out, sweep);
+}
+
+const allowanceText = (state: BudgetState): string =>
+  `${usedPercent(state)} % of ${state.perMinute} calls a minute used, ${Math.round(state.share * 100)} % kept for live calls` +
+  (state.pausedUntil === null ? "" : "; waiting, for Plaid answers 429");
+
+export const changeSweep = (
+  call: Call<object>,
+  id: number,
+  how: "pause" | "resume" | "cancel",
+): Promise<Ending> =>
+  withKeeper(call, async ({ sweeps }) => {
+    const { out } = call;
+    const changed = await sweeps[how](id);
+    if (!changed.ok) throw stopWith(changed.error);
+    await out.record(changed.value);
+    await out.line(`${titleOf(changed.value)} is ${changed.value.state}`);
+    if (how === "resume") out.note("workers do it: sett worker");
+    return "done";
+  });
+
+export async function budget(call: Call<BudgetOptions>): Promise<Ending> {
+  const { options, out, args } = call;
+  const [path] = args;
+  const { set, share } = options;
+  if (path === undefined && (set !== undefined || share !== undefined))
+    throw wrong("of which endpoint? Give its path, such as /item/get");
+  if (path !== undefined && !/^\/[a-z_/]{1,100}$/.test(path))
+    throw wrong("an endpoint is named by its path, such as /item/get");
+  return withKeeper(call, async (keeper) => {
+    if (path !== undefined && (set !== undefined || share !== undefined)) {
+      const done = await keeper.budget.set(path, { perMinute: set, share });
+      if (!done.ok) throw new Stop("failed", databaseSaid(done.error));
+      out.note("set; every process follows within seconds");
+    }
+    const states: BudgetState[] = [];
+    for (const one of path === undefined ? await pathsOf(keeper) : [path])
+      states.push(await readAllowance(keeper.budget, one));
+    for (const state of states) await out.record(state);
+    await writeTable(out, budgetColumns, states);
+    return "done";
+  });
+}
+
+const budgetColumns: readonly Column<BudgetState>[] = [
+  { head: "ENDPOINT", of: ({ path }) => path, whole: true },
+  { head: "PER MINUTE", of: ({ perMinute }) => (perMinute === null ? "no limit" : String(perMinute)) },
+  { head: "USED", of: (state) => (state.perMinute === null ? "-" : `${usedPercent(state)} %`) },
+  { head: "UP TO", of: ({ ceiling }) => (ceiling === null ? "-" : String(ceiling)) },
+  { head: "FOR LIVE CALLS", of: ({ share }) => `${Math.round(share * 100)} %` },
+  { head: "NOW", of: ({ pausedUntil }) => (pausedUntil === null ? "-" : "waiting: 429") },
+];
+
+/** Those that sweeps call, and all that are kept an account of. */
+async function pathsOf({ database }: Keeper): Promise<readonly string[]> {
+  const read = await database.read((sql) =>
+    sql.selectFrom("budgets").select("path").distinct().orderBy("path").execute(),
+  );
+  if (!read.ok) throw new Stop("failed", databaseSaid(read.error));
+  return [...new Set([...Object.values(pathOf), ...read.value.map(({ path }) => path)])];
+}

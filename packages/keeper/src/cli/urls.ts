@@ -1,0 +1,4 @@
+// What counts as a URL for webhooks.
+
+export const isWebUrl = (text: string): boolean =>
+  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
