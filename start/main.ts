@@ -1,13 +1,15 @@
-// `npm start`: an Item through its whole life, told to a newcomer. Without keys it happens on a local Plaid, with
-// webhooks and lost answers; with PLAID_CLIENT_ID and PLAID_SECRET in the environment, at Plaid's own sandbox, as far as
-// that goes.
+// `npm start`: an Item through its whole life, told to a newcomer, and then one in the keeper's hands. Without keys it
+// happens on a local Plaid, with webhooks and lost answers; with PLAID_CLIENT_ID and PLAID_SECRET in the environment, at
+// Plaid's own sandbox, as far as that goes.
 
 import { styleText } from "node:util";
 import { createSandbox, sandboxCredentials, type Sandbox as LocalPlaid } from "@sett/sandbox";
 import { advice, describe, happened, Item, PlaidFailure, Sandbox, unwrap, type Config } from "sett";
 import { plaidKeys } from "sett/webhook";
+import { keep } from "./keeper.ts";
 import { openInbox } from "./receiver.ts";
-import { dim, printedWire } from "./wire.ts";
+import { createStory } from "./story.ts";
+import { printedWire } from "./wire.ts";
 
 const { PLAID_CLIENT_ID: clientId, PLAID_SECRET: secret } = process.env;
 const print = (line = "") => console.log(line);
@@ -54,11 +56,8 @@ async function tell(plaid: Config, local?: LocalPlaid): Promise<void> {
 async function live(plaid: Config, local?: LocalPlaid): Promise<void> {
   const started = performance.now();
   const inbox = local && (await openInbox(plaidKeys({ ...plaid, post: undefined })));
-  let steps = 0;
-  const step = (title: string) => print(`\n${styleText("bold", `${++steps}. ${title}`)}`);
-  const say = (text: string) => print(`   ${text}`);
-  const notHere = (what: string) =>
-    say(dim(`(${what} is shown with a local Plaid: run npm start without keys.)`));
+  const story = createStory(print);
+  const { step, say, notHere } = story;
 
   step("A user logs in at their bank. Link would give your page a public token; a sandbox makes one.");
   const { public_token } = unwrap(await Sandbox.createPublicToken("ins_109508", ["transactions"], plaid));
@@ -129,7 +128,8 @@ async function live(plaid: Config, local?: LocalPlaid): Promise<void> {
   if (local) say("An Item cannot be removed twice, so sett asked again, and ITEM_NOT_FOUND meant: done.");
 
   await inbox?.close();
+  await keep(story, plaid, local);
   print(
-    `\nDone in ${((performance.now() - started) / 1000).toFixed(1)} s. The code of this story is start/main.ts.`,
+    `\nDone in ${((performance.now() - started) / 1000).toFixed(1)} s. The code of this story is in start/: main.ts, keeper.ts.`,
   );
 }

@@ -74,13 +74,15 @@ export function printedWire(print: (line: string) => void): Wire {
   };
 
   const post: Post = async (url, body, headers, signal) => {
-    print(dim(`    → POST ${new URL(url).pathname} ${json(body)}`));
+    // Both lines when the answer is there: the keeper asks in the background too.
+    const sent = `    → POST ${new URL(url).pathname} ${json(body)}`;
+    const tell = (answered: string) => print(dim(`${sent}\n    ← ${answered}`));
     try {
       const answer = await fetchPost(url, body, headers, signal);
-      print(dim(`    ← ${answer.status} ${json(answer.body)}`));
+      tell(`${answer.status} ${json(answer.body)}`);
       return answer;
     } catch (error) {
-      print(dim("    ← no answer"));
+      tell("no answer");
       throw error;
     }
   };
