@@ -59,21 +59,60 @@ const rooms: Record<string, Room> = {
     packages: ["kysely", "node:"],
   },
   escrow: { files: "packages/keeper/src/escrow/", imports: ["sett"], packages: ["better-sqlite3", "node:"] },
+  budget: { files: "packages/keeper/src/budget/", imports: ["database", "sett"], packages: ["node:"] },
   lifecycle: {
     files: "packages/keeper/src/lifecycle/",
-    imports: ["database", "vault", "escrow", "sett"],
-    packages: ["kysely", "node:"],
+    imports: ["database", "vault", "escrow", "sett", "plaid"],
+    packages: ["csv-parse", "kysely", "node:"],
   },
   inbox: {
     files: "packages/keeper/src/inbox/",
     imports: ["database", "vault", "sett", "webhook"],
     packages: ["kysely", "node:"],
   },
+  sweep: {
+    files: "packages/keeper/src/sweep/",
+    imports: ["database", "vault", "lifecycle", "budget", "inbox", "sett", "jobs"],
+    packages: ["kysely", "csv-stringify", "node:"],
+  },
+  jobs: {
+    files: "packages/keeper/src/sweep/jobs.ts",
+    imports: ["database", "lifecycle", "sett"],
+    packages: ["kysely", "pg-boss", "node:"],
+  },
   keeper: {
     files: "packages/keeper/src/",
-    imports: ["database", "vault", "escrow", "lifecycle", "inbox", "sett", "plaid", "webhook"],
+    imports: [
+      "database",
+      "vault",
+      "escrow",
+      "budget",
+      "lifecycle",
+      "inbox",
+      "sweep",
+      "sett",
+      "plaid",
+      "webhook",
+    ],
     packages: ["node:"],
   },
+  cli: {
+    files: "packages/keeper/src/cli/",
+    imports: [
+      "keeper",
+      "lifecycle",
+      "sweep",
+      "budget (types)",
+      "vault",
+      "escrow",
+      "database",
+      "sett",
+      "plaid",
+      "webhook (types)",
+    ],
+    packages: ["commander", "hono", "@hono/node-server", "node:"],
+  },
+  "sett-program": { files: "packages/keeper/src/cli.ts", imports: ["cli"], packages: ["node:"] },
 };
 
 const forbiddenNames = /^(utils?|helpers?|lib|common|types?|interfaces?|core|managers?|services?)$/;

@@ -2,6 +2,24 @@
 // are kept, how they are sealed, and what survives when the keeping fails.
 
 export { openKeeper, type Keeper, type KeeperOptions } from "./keeper.ts";
+export {
+  openExport,
+  type ExportedItem,
+  type ExportOptions,
+  type ExportReport,
+  type OpenedExport,
+  type SealedExport,
+} from "./lifecycle/export.ts";
+export type {
+  ImportFailure,
+  ImportOptions,
+  ImportOutcome,
+  ImportReason,
+  ImportReport,
+} from "./lifecycle/import-many.ts";
+export type { FormatFailure, ImportFormat } from "./lifecycle/import-rows.ts";
+export type { About, Budget, BudgetChange, BudgetOptions, BudgetState } from "./budget/budget.ts";
+export type { EndpointLimits, GivenLimits } from "./budget/limits.ts";
 export type { ForSupport, KeeperFailure } from "./lifecycle/failure.ts";
 export type { ItemView } from "./lifecycle/ledger.ts";
 export type { Linked, LinkOptions } from "./lifecycle/link.ts";
@@ -11,9 +29,18 @@ export type { Recovery } from "./lifecycle/recover.ts";
 
 export { openDatabase, type Database, type DatabaseOptions } from "./database/database.ts";
 export { DatabaseError, type DatabaseFailure } from "./database/failure.ts";
-export type { Environment, IntentKind, IntentOutcome, ItemState } from "./database/schema.ts";
+export type {
+  Environment,
+  IntentKind,
+  IntentOutcome,
+  ItemState,
+  SweepOperation,
+  SweepOutcome,
+  SweepState,
+} from "./database/schema.ts";
 export { reencrypt, type ReencryptOptions, type ReencryptReport } from "./vault/reencrypt.ts";
 export {
+  addKeyToFile,
   createKeyFile,
   kms,
   localKeyRing,
@@ -24,6 +51,8 @@ export {
   type RingFailure,
   type WrapContext,
 } from "./vault/ring.ts";
+export { createRecipientFile, newRecipient, recipientOf, type Recipient } from "./vault/recipient.ts";
+export type { ExportFailure, SealedHead } from "./vault/sealed-stream.ts";
 export type { VaultFailure } from "./vault/failure.ts";
 export {
   openVault,
@@ -54,4 +83,25 @@ export {
   type Subscriptions,
   type SubscriptionsOptions,
 } from "./inbox/subscriptions.ts";
-export { createUpdateToken, type UpdateModeFailure, type UpdateModeOptions } from "./inbox/update-mode.ts";
+export {
+  createUpdateToken,
+  type UpdateModeChoices,
+  type UpdateModeFailure,
+  type UpdateModeOptions,
+  type UpdateModeRequest,
+} from "./inbox/update-mode.ts";
+export type { LinkFromWebhooks, LinkSession } from "./hosted.ts";
+export type { SweepAdvice } from "./sweep/fate.ts";
+export { reportCsv, reportJsonLines, type ReportRow } from "./sweep/report.ts";
+export type {
+  DryRun,
+  Finding,
+  Submitted,
+  Sweep,
+  SweepFailure,
+  SweepOptions,
+  SweepOrder,
+  SweepStatus,
+} from "./sweep/sweep.ts";
+export type { SubmitSweep, Sweeps } from "./sweep/sweeps.ts";
+export type { Worker, WorkerOptions } from "./sweep/worker.ts";

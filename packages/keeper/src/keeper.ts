@@ -2,28 +2,39 @@
 // comes out of it but for the length of one `use`.
 
 import { randomUUID } from "node:crypto";
-import { dirname, join } from "node:path";
-import { err, Item, ok, type Config, type Item as Items, type ItemGetResponse, type Result } from "sett";
-import { itemRemove } from "sett/endpoints";
+import { setTimeout } from "node:timers/promises";
+import { err, fetchPost, ok, type Config, type Item as Items, type ItemGetResponse, type Result } from "sett";
 import type { Receiver } from "sett/webhook";
+import { besideDatabase } from "./arguments.ts";
+import { openBudget, type Budget, type BudgetOptions } from "./budget/budget.ts";
 import { openDatabase, type Database } from "./database/database.ts";
 import { openEscrow } from "./escrow/escrow.ts";
 import type { Files } from "./escrow/files.ts";
+import { exchangesOf } from "./lifecycle/exchanges.ts";
+import { createActs, createFinish, unlessAlready } from "./lifecycle/acts.ts";
 import type { KeeperFailure } from "./lifecycle/failure.ts";
-import { Flights, type Act } from "./lifecycle/flights.ts";
+import { Flights } from "./lifecycle/flights.ts";
 import { forgetUser } from "./lifecycle/forget.ts";
+import { exportItems, type ExportOptions, type OpenedExport, type SealedExport } from "./lifecycle/export.ts";
 import { importItem } from "./lifecycle/import.ts";
+import { linker } from "./lifecycle/once.ts";
+import {
+  importItems,
+  type ImportFailure,
+  type ImportOptions,
+  type ImportReport,
+} from "./lifecycle/import-many.ts";
 import { readItem, viewOf, type ItemView } from "./lifecycle/ledger.ts";
-import { link, type Linked, type LinkOptions } from "./lifecycle/link.ts";
-import { sealText, type Means, type Step } from "./lifecycle/means.ts";
+import type { Linked, LinkOptions } from "./lifecycle/link.ts";
+import type { Means, Step } from "./lifecycle/means.ts";
 import { recover, type Recovery } from "./lifecycle/recover.ts";
-import { beginRemoval, removal } from "./lifecycle/remove.ts";
-import { beginRotation, rotation } from "./lifecycle/rotate.ts";
 import { Salvage } from "./lifecycle/salvage.ts";
 import { listItems, type ItemPage, type Selection } from "./lifecycle/selection.ts";
+import { abandon } from "./lifecycle/stranded.ts";
 import { lender } from "./lifecycle/use.ts";
-import { beginMove, move } from "./lifecycle/webhook.ts";
-import { createNews, type News } from "./news.ts";
+import { publicTokenTaker, type LinkFromWebhooks } from "./hosted.ts";
+import { createNews, type Hearers, type News } from "./news.ts";
+import { createSweeps, type Sweeps, type SubmitSweep } from "./sweep/sweeps.ts";
 import type { KeyRing } from "./vault/ring.ts";
 import { openVault, type Vault } from "./vault/vault.ts";
 
@@ -37,6 +48,8 @@ export interface KeeperOptions {
   readonly keys: KeyRing;
   /** For the escrow, on a local disk that survives a restart; beside the database unless told, and needed with PostgreSQL. */
   readonly folder?: string | undefined;
+  /** Who stands in the history for what this keeper is asked for, such as `cli:anna`; `keeper` unless told. */
+  readonly actor?: string | undefined;
   /** Milliseconds since 1970. */
   readonly now?: (() => number) | undefined;
   /** New ids of letters, digits, `_` and `-`, no two of them ever the same. */
@@ -47,6 +60,19 @@ export interface KeeperOptions {
   readonly patienceMs?: number | undefined;
   /** How often `recover` is run by itself, in milliseconds; 30 000 unless told, 0 for never. */
   readonly recoverEveryMs?: number | undefined;
+  /**
+   * Links the public tokens that Link sends by webhook (Hosted and Multi-Item Link), as this says of each session. A page
+   * that brings the same token to `link` gets the same Item. Without it such tokens are only destroyed.
+   */
+  readonly linkFromWebhooks?: LinkFromWebhooks | undefined;
+  /** Told what each `recover` came to, that at open included. */
+  readonly onRecovered?: ((recovered: Result<Recovery, KeeperFailure>) => void) | undefined;
+  /** Told of each webhook that was not believed. */
+  readonly onRefusal?: Hearers["onRefusal"];
+  /** Told of what went wrong with webhooks in the background; nothing is lost, and it is taken up again. */
+  readonly onProblem?: Hearers["onProblem"];
+  /** What Plaid allows, shared by all keepers on the database (docs/budget.md); false to count nothing. */
+  readonly budget?: false | Pick<BudgetOptions, "limits" | "share"> | undefined;
   /** Told of each step between two outside effects, and waited for: where a test ends the process. */
   readonly at?: ((step: Step) => unknown) | undefined;
   /** The escrow's file system; Node's unless told. */
@@ -57,7 +83,8 @@ export interface KeeperOptions {
 export interface Keeper {
   /**
    * Exchanges a public token and keeps what it gives: with `ok`, the token is on disk, sealed. With `accounts` and
-   * `institution` from Link's metadata, a login that the user has already is refused before the token is spent.
+   * `institution` from Link's metadata, a login that the user has already is refused before the token is spent. A token
+   * that was linked already gives the same Item again.
    */
   link(publicToken: string, options?: LinkOptions): Promise<Result<Linked, KeeperFailure>>;
   /**
@@ -68,6 +95,25 @@ export interface Keeper {
     accessToken: string,
     options?: { readonly userId?: string | undefined },
   ): Promise<Result<ItemView, KeeperFailure>>;
+  /**
+   * Takes over the Items of a whole file, CSV or one JSON object a line, with the columns `access_token`, and if you like
+   * `user_id` and `item_id` (then the token must be that Item's); or those of an opened export. It may be run again after
+   * whatever broke it off: Plaid is not asked again about what is in. A row that cannot be right does not end it.
+   */
+  importItems(
+    source: AsyncIterable<Uint8Array | string> | OpenedExport,
+    options?: ImportOptions,
+  ): Promise<Result<ImportReport, ImportFailure>>;
+  /**
+   * Items with their access tokens, sealed to a public key: the bytes of a file that only `openExport` with the private
+   * key can read. It stands in the history before the first token leaves.
+   */
+  exportItems(options: ExportOptions): Promise<Result<SealedExport, KeeperFailure>>;
+  /**
+   * Gives up a stranded Item that nobody can reach any more: its token is destroyed, and the row that stays, `removed`,
+   * has an event that says that Plaid never confirmed it. `note` says for later why one may do so; no secrets in it.
+   */
+  abandon(itemId: string, reason: { readonly note: string }): Promise<Result<ItemView, KeeperFailure>>;
   /** Takes the user's name off everything, once all of their Items are removed; says of how many it was. */
   forgetUser(userId: string): Promise<Result<{ readonly items: number }, KeeperFailure>>;
   /** Items as the keeper knows them, page by page: ask again with `after: next`. 100 a page unless told. */
@@ -77,11 +123,12 @@ export interface Keeper {
   ): Promise<Result<ItemPage, KeeperFailure>>;
   /** The Item as the keeper knows it, without asking Plaid. */
   find(itemId: string): Promise<Result<ItemView, KeeperFailure>>;
-  /** Plaid's own answer about the Item. */
+  /** Plaid's own answer about the Item; the Item's state follows it, a moment later. */
   get(itemId: string): Promise<Result<ItemGetResponse, KeeperFailure>>;
   /**
    * Lends the access token to one piece of work and gives what it gives. The work is done again if its token was rotated
-   * meanwhile, which is seen by INVALID_ACCESS_TOKEN in what it gives or throws. Let the token out of it nowhere.
+   * meanwhile, which is seen by INVALID_ACCESS_TOKEN in what it gives or throws; the Item's state follows other refusals
+   * in it, such as ITEM_LOGIN_REQUIRED. Let the token out of it nowhere.
    */
   use<Value>(
     itemId: string,
@@ -108,10 +155,23 @@ export interface Keeper {
   readonly subscribe: News["subscribe"];
   /** Takes what was seen of an Item otherwise, such as the end of update mode, of which no webhook tells. */
   readonly observe: News["observe"];
+  /**
+   * A link token for update mode of an Item that needs it. With a `webhook` in the request, Link's SESSION_FINISHED ends
+   * it; without one the page that saw Link succeed says so: `observe(itemId, { kind: "updated", … })`.
+   */
+  readonly updateMode: News["updateMode"];
   /** Finishes what was left open, here or by processes that are gone. Done at open, and again every `recoverEveryMs`. */
   recover(): Promise<Result<Recovery, KeeperFailure>>;
   /** What `recover` came to when the keeper was opened. */
   readonly recovered: Result<Recovery, KeeperFailure>;
+  /** What of Plaid's allowance is used; sweeps wait for it. The keeper's own calls are counted, and never wait. */
+  readonly budget: Budget;
+  /**
+   * Submits one operation over many Items, to be done by workers (`sweeps.work`), or says with `dryRun` what it would be.
+   * The same again while it is not over adds nothing: it is the one that is there.
+   */
+  readonly sweep: SubmitSweep;
+  readonly sweeps: Sweeps;
   /** The rooms behind the door, for what is built on the keeper. */
   readonly database: Database;
   readonly vault: Vault;
@@ -148,46 +208,56 @@ export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper,
     await database.value.close();
     return err({ kind: "escrow", escrow: escrow.error });
   }
+  const budget = openBudget({
+    database: database.value,
+    clientId: plaid.clientId,
+    environment,
+    now,
+    wait: options.wait ?? waitUnless,
+    random: plaid.random ?? Math.random,
+    ...(options.budget === false ? { limits: "none" } : options.budget),
+  });
+  const post = plaid.post ?? fetchPost;
   const means: Means = {
     database: database.value,
     vault: vault.value,
     escrow: escrow.value,
-    plaid,
+    exchanges: exchangesOf(database.value, environment, options.actor),
+    plaid: options.budget === false ? plaid : { ...plaid, post: budget.post(post, "live") },
     environment,
+    actor: options.actor,
     holder,
     now,
     mint,
-    wait: options.wait ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms))),
+    wait: options.wait ?? ((ms) => setTimeout(ms)),
     leaseMs: (plaid.timeoutMs ?? 30_000) + marginMs,
     patienceMs,
     at: options.at ?? (() => {}),
   };
-  return ok(await keeper(means, recoverEveryMs));
+  const sweepPlaid = options.budget === false ? plaid : { ...plaid, post: budget.post(post, "sweep") };
+  return ok(await keeper(means, budget, sweepPlaid, recoverEveryMs, options));
 }
 
-function besideDatabase(database: string): string {
-  if (/^postgres(ql)?:/.test(database))
-    throw new TypeError("with PostgreSQL the escrow needs a `folder` of its own, on a local disk");
-  return database.startsWith("sqlite:")
-    ? join(dirname(database.slice("sqlite:".length)), "escrow")
-    : join(database, "escrow");
-}
+/** Ends early, and holds nothing up, when the signal aborts. */
+const waitUnless = (ms: number, signal: AbortSignal) => setTimeout(ms, undefined, { signal }).catch(() => {});
 
-async function keeper(means: Means, recoverEveryMs: number): Promise<Keeper> {
+async function keeper(
+  means: Means,
+  budget: Budget,
+  sweepPlaid: Config,
+  recoverEveryMs: number,
+  { onRecovered, onRefusal, onProblem, linkFromWebhooks, database: url }: KeeperOptions,
+): Promise<Keeper> {
   const { database, vault, escrow } = means;
   const salvage = new Salvage(means);
-  const rotated = rotation(means, salvage);
-  const removed = removal(means, salvage);
-  const moved = move(means);
-  const finish: Act = (flight, resumed) => {
-    const { kind } = flight.intent;
-    return (kind === "rotate" ? rotated : kind === "remove" ? removed : moved)(flight, resumed);
-  };
-  const flights = new Flights(means, salvage, finish);
-  const use = lender(means, flights);
+  const flights = new Flights(means, salvage, createFinish(means, salvage));
+  const acts = createActs(means, salvage, flights);
+  const paced = { ...means, plaid: sweepPlaid };
+  const sweeping = createSweeps(paced, { acts: createActs(paced, salvage, flights), budget, url });
 
   const underWay = new Set<Promise<unknown>>();
   let closed = false;
+  const closing = new AbortController();
   /** Refuses after the end, and lets `close` wait for what was begun before it. */
   const counted = <Value>(work: () => Promise<Value>): Promise<Value> => {
     if (closed) throw new TypeError("the keeper has been closed");
@@ -200,23 +270,36 @@ async function keeper(means: Means, recoverEveryMs: number): Promise<Keeper> {
     void over.then(() => underWay.delete(over));
     return working;
   };
-  const sealedFor = async (detail: object) => {
-    const intent_id = means.mint();
-    const sealed = await sealText(means, JSON.stringify(detail), { purpose: "intent", subject: intent_id });
-    return sealed.ok ? ok({ intent_id, sealed: sealed.value }) : sealed;
+  const link = linker(means, salvage);
+  const news = createNews(means, lender(means, flights), {
+    onRefusal,
+    onProblem,
+    takePublicToken: linkFromWebhooks && publicTokenTaker(linkFromWebhooks, link),
+  });
+  /** An Item that was here before is whole again, or was all along; how it is, only Plaid knows. */
+  const asked = async <View extends ItemView>(
+    view: View,
+    since: number,
+  ): Promise<Result<View, KeeperFailure>> => {
+    if (view.token_version === 1 && view.linked_at >= since) return ok(view);
+    await news.heal(view.item_id);
+    const now = await readView(means, view.item_id);
+    return now.ok ? ok({ ...view, ...now.value }) : now;
   };
-
-  const get = async (itemId: string): Promise<Result<ItemGetResponse, KeeperFailure>> => {
-    const used = await use(itemId, (token) => Item.get(token, means.plaid));
-    if (!used.ok) return used;
-    const answer = used.value;
-    return answer.ok ? answer : err({ kind: "plaid", item_id: itemId, failure: answer.error });
-  };
-  const news = createNews(means, get);
 
   let recovering: Promise<Result<Recovery, KeeperFailure>> | undefined;
   const recoverOnce = () =>
-    (recovering ??= recover(means, salvage, flights).finally(() => (recovering = undefined)));
+    (recovering ??= recover(means, salvage, flights)
+      .then((recovered) => {
+        if (recovered.ok) news.healBehind([...recovered.value.adopted, ...recovered.value.restored]);
+        try {
+          onRecovered?.(recovered);
+        } catch {
+          // A bug in a log line must not end a recovery.
+        }
+        return recovered;
+      })
+      .finally(() => (recovering = undefined)));
   const tidy = async () => {
     void (await recoverOnce());
     await news.work();
@@ -227,58 +310,69 @@ async function keeper(means: Means, recoverEveryMs: number): Promise<Keeper> {
     recoverEveryMs > 0 ? setInterval(() => void counted(tidy), recoverEveryMs).unref() : undefined;
 
   return {
+    budget,
     database,
     vault,
     recovered,
     link: (publicToken, options = {}) =>
       counted(async () => {
-        const linked = await link(means, salvage, publicToken, options);
+        const since = means.now();
+        const linked = await link(publicToken, options);
         // Its first webhooks may have come before it was here.
-        if (linked.ok) void counted(news.work);
-        return linked;
+        if (linked.ok) void counted(news.linked);
+        return linked.ok ? asked(linked.value, since) : linked;
       }),
-    importItem: (accessToken, { userId } = {}) => counted(() => importItem(means, accessToken, userId)),
+    importItem: (accessToken, { userId } = {}) =>
+      counted(async () => {
+        const since = means.now();
+        const imported = await importItem(means, accessToken, userId);
+        return imported.ok ? asked(imported.value, since) : imported;
+      }),
+    abandon: (itemId, { note }) =>
+      counted(async () => {
+        if (typeof note !== "string" || note.trim() === "" || note.length > 512)
+          throw new TypeError("the note must be a text of 1 to 512 characters");
+        return abandon(means, salvage, flights, itemId, note);
+      }),
+    importItems: (source, options = {}) =>
+      counted(() => {
+        const signal = AbortSignal.any([closing.signal, ...(options.signal ? [options.signal] : [])]);
+        const permit = (itemId: string | undefined) => budget.take("/item/get", { itemId, signal });
+        return importItems(means, source, { ...options, signal }, { heal: news.heal, permit });
+      }),
+    exportItems: (options) => counted(() => exportItems(means, news.use, options)),
     forgetUser: (userId) => counted(() => forgetUser(means, userId)),
     list: (selection = {}, page = {}) => counted(() => listItems(means, selection, page)),
     find: (itemId) => counted(() => readView(means, itemId)),
-    get: (itemId) => counted(() => get(itemId)),
-    use: (itemId, work) => counted(() => use(itemId, work)),
+    get: (itemId) => counted(() => news.get(itemId)),
+    use: (itemId, work) => counted(() => news.use(itemId, work)),
     rotate: (itemId, { from } = {}) =>
       counted(async () => {
-        await means.at("rotate: begin");
-        const done = await flights.fly(itemId, beginRotation(means, from), rotated);
-        return !done.ok && done.error.kind === "rotated" ? readView(means, itemId) : done;
+        const done = await news.during(itemId, () => acts.rotate(itemId, from));
+        return unlessAlready(means, "rotated", itemId, done);
       }),
     updateWebhook: (itemId, webhook) =>
-      counted(async () => {
-        refuseUnlessUrl(webhook);
-        await means.at("webhook: begin");
-        const made = await sealedFor({ webhook });
-        if (!made.ok) return made;
-        return flights.fly(itemId, beginMove(means, made.value.intent_id, made.value.sealed), moved);
-      }),
+      counted(() => news.during(itemId, () => acts.updateWebhook(itemId, webhook))),
     remove: (itemId, reason) =>
-      counted(async () => {
-        refuseUnlessReason(reason);
-        await means.at("remove: begin");
-        const made = await sealedFor({ reason });
-        if (!made.ok) return made;
-        const begin = beginRemoval(means, made.value.intent_id, made.value.sealed);
-        const done = await flights.fly(itemId, begin, removed);
-        // It was asked for before, and is done.
-        return !done.ok && done.error.kind === "removed" ? readView(means, itemId) : done;
-      }),
+      counted(async () => unlessAlready(means, "removed", itemId, await acts.remove(itemId, reason))),
+    sweep: ((operation, options) =>
+      counted(() => sweeping.sweep(operation, options as never))) as SubmitSweep,
+    sweeps: sweeping.sweeps,
     receive: news.receive,
     subscribe: news.subscribe,
     observe: (itemId, observation) => counted(() => news.observe(itemId, observation)),
+    updateMode: (itemId, request, choices) => counted(() => news.updateMode(itemId, request, choices)),
     recover: () => counted(recoverOnce),
     close: async () => {
       if (closed) return;
       closed = true;
+      closing.abort();
       clearInterval(timer);
+      await sweeping.close();
       while (underWay.size > 0) await Promise.all(underWay);
       await news.close();
       await salvage.idle();
+      await budget.close();
       await escrow.close();
       vault.close();
       await database.close();
@@ -289,19 +383,4 @@ async function keeper(means: Means, recoverEveryMs: number): Promise<Keeper> {
 async function readView(means: Means, itemId: string): Promise<Result<ItemView, KeeperFailure>> {
   const row = await readItem(means, itemId);
   return row.ok ? ok(viewOf(row.value)) : row;
-}
-
-// What is written down is done again until it is done; so a mistake must be found before, as sett would find it then.
-function refuseUnlessReason(reason: Items.RemoveReason | undefined): void {
-  const kinds = itemRemove.request;
-  for (const name of ["reason_code", "reason_note"] as const) {
-    const said = reason?.[name];
-    const kind = kinds[`${name}?`];
-    if (said !== undefined && !kind?.accepts(said)) throw new TypeError(`${name} must be ${kind?.expected}`);
-  }
-}
-
-function refuseUnlessUrl(webhook: string | null): void {
-  if (webhook !== null && !(URL.canParse(webhook) && /^https?:$/.test(new URL(webhook).protocol)))
-    throw new TypeError("the webhook must be an http(s) URL, or null to take it away");
 }

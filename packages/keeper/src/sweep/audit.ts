@@ -1,0 +1,223 @@
+// An audit asks Plaid about each Item, takes the answer as the inbox takes one, and says what it found. Of billed
+// products without use it can say nothing: the keeper does not know what is done with a token that it lends.
+
+import { Item, ok, type ItemGetResponse, type Result } from "sett";
+import { sql as raw } from "kysely";
+import type { Sql } from "../database/connection.ts";
+import type { ItemState } from "../database/schema.ts";
+import { observe } from "../inbox/standing.ts";
+import type { Observation } from "../inbox/state.ts";
+import { strandedFor, type KeeperFailure } from "../lifecycle/failure.ts";
+import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
+import { asItWas, noteLimit, verdict, type One } from "./one-by-one.ts";
+import type { Ground, Operation } from "./pool.ts";
+import { done, failed, tallyOf, type Ended, type Entry, type Held } from "./settle.ts";
+import type { Finding } from "./sweep.ts";
+
+interface Sight extends One {
+  readonly row: Row;
+}
+
+interface Row {
+  readonly state: ItemState;
+  readonly error_code: string | null;
+  readonly token: Buffer | null;
+  readonly key_id: string | null;
+  readonly linked_at: number;
+  readonly last_webhook_at: number | null;
+  readonly consent_expires_at: number | null;
+  readonly disconnect_at: number | null;
+  readonly webhook: string | null;
+  readonly revision: number;
+  readonly duplicates: readonly string[];
+}
+
+const path = "/item/get";
+const DAY = 24 * 3_600_000;
+
+export function audit(ground: Ground): Operation<Sight> {
+  const { means, patience } = ground;
+  /** What was seen, until it is written. */
+  const seen = new Map<number, Observation>();
+  /** Of those, Items that are as they were: only the time of the look is to be written. */
+  const same = new Map<number, { readonly revision: number; readonly at: number }>();
+
+  return {
+    async prepare(held, entries) {
+      const ended: Ended[] = [];
+      const rest: Entry[] = [];
+      for (const entry of entries) {
+        const said = verdict(ground, held, entry);
+        if (said) ended.push(said);
+        else rest.push(entry);
+      }
+      const rows = await look(means, rest);
+      if (!rows.ok) return rows;
+      const ready: Sight[] = [];
+      for (const entry of rest) {
+        const row = rows.value.get(entry.item_id);
+        if (row?.state === "stranded") {
+          const { support } = strandedFor(entry.item_id, null, means.now());
+          ended.push(found(entry, entry.attempt + 1, null, [{ kind: "stranded", support }]));
+        } else if (row?.token) ready.push({ entry, attempt: entry.attempt + 1, row });
+      }
+      return ok({ ended, ready });
+    },
+
+    async act(held, one) {
+      const { entry, attempt, row } = one;
+      const { item_id } = entry;
+      const about = { itemId: item_id, institutionId: entry.now?.institution_id, signal: held.signal };
+      if ((await ground.budget.take(path, about)) === "stopped" || held.signal.aborted) return asItWas(one);
+      const token = await openText(means, row.token!, { purpose: "token", subject: item_id }, row.key_id);
+      if (!token.ok) return failed(entry, attempt, token.error, means.now(), patience);
+      const at = means.now();
+      const answer = await Item.get(token.value, means.plaid);
+      if (answer.ok) {
+        seen.set(entry.position, { kind: "answer", answer: answer.value, at });
+        if (isAsItWas(row, answer.value)) same.set(entry.position, { revision: row.revision, at });
+        return found(entry, attempt, answer.value.request_id, findings(held, row, answer.value, at));
+      }
+      const refused = answer.error.kind === "refused" ? answer.error.error.error_code : null;
+      if (refused !== null) seen.set(entry.position, { kind: "refused", error_code: refused, at });
+      const failure: KeeperFailure = { kind: "plaid", item_id, failure: answer.error };
+      noteLimit(ground, entry, failure);
+      // The token may have been rotated since it was read.
+      const doubted = attempt === 1 && refused === "INVALID_ACCESS_TOKEN";
+      const said: KeeperFailure = doubted ? { kind: "busy", item_id } : failure;
+      return failed(entry, attempt, said, means.now(), patience);
+    },
+
+    undone: asItWas,
+
+    async also(sql, _held, ended) {
+      const sorted = ended
+        .filter(({ entry }) => seen.has(entry.position))
+        .toSorted((one, other) => (one.entry.item_id < other.entry.item_id ? -1 : 1));
+      const { environment, now, database } = means;
+      const looked = sorted.flatMap(({ entry }) => {
+        const one = same.get(entry.position);
+        return one ? [{ item_id: entry.item_id, ...one }] : [];
+      });
+      const written = await writeLooks(means, sql, looked);
+      for (const { entry } of sorted) {
+        if (written.has(entry.item_id)) continue;
+        const whose = { environment, itemId: entry.item_id };
+        await observe(database, sql, whose, [seen.get(entry.position)!], now());
+      }
+      return ended;
+    },
+  };
+}
+
+const found = (
+  entry: Entry,
+  attempt: number,
+  request_id: string | null,
+  findings: readonly Finding[],
+): Ended => ({
+  ...done(entry, request_id),
+  attempt,
+  ...(findings.length > 0 && { result: { findings } }),
+  tally: findings.map(({ kind }) => tallyOf(kind)),
+});
+
+function findings({ parameters }: Held, row: Row, { item }: ItemGetResponse, now: number): Finding[] {
+  const said: Finding[] = [];
+  const code = item.error?.error_code ?? null;
+  if (code === "USER_PERMISSION_REVOKED") said.push({ kind: "revoked", error_code: code });
+  else if (code !== null) said.push({ kind: "update-mode", error_code: code });
+  const consent = Date.parse(item.consent_expiration_time ?? "");
+  const ends = [consent, row.disconnect_at ?? NaN].filter((at) => at > now);
+  const at = Math.min(...ends);
+  if (at - now <= 7 * DAY) said.push({ kind: "expires-in-7-days", at });
+  else if (at - now <= 30 * DAY) said.push({ kind: "expires-in-30-days", at });
+  const { last_webhook_at } = row;
+  if (now - Math.max(last_webhook_at ?? 0, row.linked_at) > parameters.silentAfterMs)
+    said.push({ kind: "silent", last_webhook_at });
+  const webhook = item.webhook ?? null;
+  if (parameters.webhook !== undefined && webhook !== parameters.webhook)
+    said.push({ kind: "stale-webhook", webhook });
+  if (row.duplicates.length > 0) said.push({ kind: "duplicate", of: row.duplicates });
+  return said;
+}
+
+const tidings: readonly unknown[] = ["NEW_ACCOUNTS_AVAILABLE", "PENDING_DISCONNECT"];
+
+/** Whether the answer of a healthy Item holds nothing that the inbox would have to think about. */
+const isAsItWas = (row: Row, { item, status }: ItemGetResponse): boolean =>
+  row.state === "healthy" &&
+  row.error_code === null &&
+  !item.error &&
+  row.consent_expires_at === null &&
+  !item.consent_expiration_time &&
+  row.disconnect_at === null &&
+  row.webhook === (item.webhook ?? null) &&
+  !tidings.includes(status?.last_webhook?.code_sent);
+
+/** Writes when these Items were looked at, where nothing has changed since; names those. */
+async function writeLooks(
+  { database }: Means,
+  sql: Sql,
+  looks: readonly { readonly item_id: string; readonly revision: number; readonly at: number }[],
+): Promise<ReadonlySet<string>> {
+  if (looks.length === 0) return new Set();
+  const integer = (name: "revision" | "at") =>
+    ({ kind: "integer", values: looks.map((one) => one[name]) }) as const;
+  const written = await sql
+    .updateTable("items")
+    .from(
+      database.differences.rows("looked", {
+        item_id: { kind: "text", values: looks.map(({ item_id }) => item_id) },
+        revision: integer("revision"),
+        at: integer("at"),
+      }),
+    )
+    .set({
+      checked_at: raw<number>`case when items.checked_at > looked.at then items.checked_at else looked.at end`,
+    })
+    .whereRef("items.item_id", "=", "looked.item_id" as never)
+    .whereRef("items.revision", "=", "looked.revision" as never)
+    .returning("items.item_id")
+    .execute();
+  return new Set(written.map(({ item_id }) => item_id));
+}
+
+async function look(
+  { database }: Means,
+  entries: readonly Entry[],
+): Promise<Result<ReadonlyMap<string, Row>, KeeperFailure>> {
+  if (entries.length === 0) return ok(new Map());
+  const ids = { id: { kind: "text", values: entries.map(({ item_id }) => item_id) } } as const;
+  const { rows } = database.differences;
+  const read = await database.read(async (sql: Sql) => {
+    const items = sql
+      .selectFrom(rows("wanted", ids))
+      .innerJoin("items", "items.item_id", raw.ref<string>("wanted.id") as never)
+      .select(["items.item_id", "items.state", "items.error_code", "items.token", "items.key_id"])
+      .select(["items.linked_at", "items.last_webhook_at", "items.consent_expires_at"])
+      .select(["items.disconnect_at", "items.webhook", "items.revision"])
+      .execute();
+    const twins = sql
+      .selectFrom(rows("wanted", ids))
+      .innerJoin("fingerprints as mine", "mine.item_id", raw.ref<string>("wanted.id") as never)
+      .innerJoin("fingerprints as same", "same.fingerprint", "mine.fingerprint")
+      .innerJoin("items", "items.item_id", "same.item_id")
+      .whereRef("same.item_id", "!=", "mine.item_id")
+      .where("items.removed_at", "is", null)
+      .select(["mine.item_id as item_id", "same.item_id as twin"])
+      .distinct()
+      .execute();
+    return { items: await items, twins: Map.groupBy(await twins, ({ item_id }) => item_id) };
+  });
+  if (!read.ok) return { ok: false, error: databaseFailed(read.error) };
+  const { items, twins } = read.value;
+  return ok(
+    new Map(
+      items.map((row) => [
+        row.item_id,
+        { ...row, duplicates: (twins.get(row.item_id) ?? []).map(({ twin }) => twin).sort() },
+      ]),
+    ),
+  );
+}

@@ -1,0 +1,150 @@
+// Rotations and removals, and the few webhooks that cannot go in a batch: each Item through the lifecycle, with its
+// intents, its escrow and its probes. Whether an Item meets the goal is read off its row, so anybody may do it again.
+
+import { ok, type Result } from "sett";
+import { sql as raw } from "kysely";
+import type { Sql } from "../database/connection.ts";
+import type { IntentKind, SweepOperation } from "../database/schema.ts";
+import { strandedFor, type KeeperFailure } from "../lifecycle/failure.ts";
+import type { ItemView } from "../lifecycle/ledger.ts";
+import type { Ground, Operation } from "./pool.ts";
+import { countAttempts, done, failed, skipped, type Ended, type Entry, type Held } from "./settle.ts";
+
+/** An Item to be worked on, its new attempt counted. */
+export interface One {
+  readonly entry: Entry;
+  readonly attempt: number;
+}
+
+const paths = {
+  rotate: "/item/access_token/invalidate",
+  remove: "/item/remove",
+  webhook: "/item/webhook/update",
+} as const;
+type Single = keyof typeof paths;
+
+/** Where the Item's webhook is to go. */
+export const targetOf = ({ sweep, parameters }: Pick<Held, "sweep" | "parameters">, entry: Entry) =>
+  sweep.rolls_back === null ? (parameters.webhook ?? null) : entry.target;
+
+/**
+ * What can be said of an Item without a call: that there is nothing to do, or nothing to be done. `attempt` before now
+ * means that what has come about is our doing.
+ */
+export function verdict(ground: Ground, held: Held, entry: Entry): Ended | undefined {
+  const { means, patience } = ground;
+  const { operation } = held.sweep;
+  const { now: row, item_id } = entry;
+  const ours = entry.attempt > 0;
+  const met = (why: string) => (ours ? done(entry, entry.request_id) : skipped(entry, why));
+  const refused = (failure: KeeperFailure) =>
+    failed(entry, Math.max(1, entry.attempt), failure, means.now(), patience);
+  if (!row) return refused({ kind: "unknown-item", item_id });
+  const { state } = row;
+  if (state === "removed")
+    return operation === "remove" ? met("removed") : refused({ kind: "removed", item_id });
+  const mayBeLeaving = operation === "reencrypt" || (operation === "remove" && ours);
+  if (state === "removing" && !mayBeLeaving) return refused({ kind: "removing", item_id });
+  if (state === "stranded" && operation !== "audit" && operation !== "reencrypt")
+    return refused(strandedFor(item_id, null, means.now()));
+  if (operation === "rotate" && row.token_version !== entry.token_version) return met("rotated");
+  if (operation === "webhook") {
+    if (row.webhook === targetOf(held, entry)) return met("there already");
+    if (row.webhook !== entry.webhook) return skipped(entry, "moved by others");
+  }
+  return undefined;
+}
+
+export function oneByOne(ground: Ground, operation: Single): Operation<One> {
+  const { means, acts, patience } = ground;
+  const begin = means.now();
+
+  const carryOut = (held: Held, entry: Entry): Promise<Result<ItemView, KeeperFailure>> => {
+    const { item_id, token_version } = entry;
+    if (operation === "rotate") return acts.rotate(item_id, token_version);
+    if (operation === "remove") return acts.remove(item_id, held.parameters.reason);
+    return acts.updateWebhook(item_id, targetOf(held, entry));
+  };
+
+  return {
+    async prepare(held, entries) {
+      const ended: Ended[] = [];
+      const rest: Entry[] = [];
+      for (const entry of entries) {
+        const said = verdict(ground, held, entry);
+        if (said) ended.push(said);
+        else rest.push(entry);
+      }
+      if (rest.length === 0) return ok({ ended, ready: [] });
+      const counted = await countAttempts(means, held, rest);
+      if (!counted.ok) return counted;
+      // Whoever has lost the shard finds out when it settles, and begins nothing.
+      if (!counted.value) return ok({ ended, ready: [] });
+      return ok({ ended, ready: rest.map((entry) => ({ entry, attempt: entry.attempt + 1 })) });
+    },
+    async act(held, { entry, attempt }) {
+      const { item_id } = entry;
+      const institutionId = entry.now?.institution_id;
+      const { signal } = held;
+      const may = await ground.budget.take(paths[operation], { itemId: item_id, institutionId, signal });
+      if (may === "stopped" || signal.aborted) return undone({ entry });
+      const came = await carryOut(held, entry);
+      if (came.ok) return { ...done(entry), attempt };
+      const { error } = came;
+      // An earlier attempt of ours was at its end after all, or was brought there on the way.
+      const already = operation === "remove" ? "removed" : "rotated";
+      if (error.kind === already && (operation === "remove" || entry.attempt > 0))
+        return { ...done(entry), attempt };
+      noteLimit(ground, entry, error);
+      return failed(entry, attempt, error, means.now(), patience);
+    },
+    undone,
+    also: async (sql, _held, ended) => withRequestIds(means, sql, operation, begin, ended),
+  };
+}
+
+const undone = ({ entry }: { readonly entry: Entry }): Ended => ({
+  entry,
+  outcome: entry.outcome,
+  attempt: entry.attempt,
+  due_at: entry.due_at,
+  ...(entry.result !== null && { result: JSON.parse(entry.result) as object }),
+  request_id: entry.request_id,
+});
+export { undone as asItWas };
+
+/** Tells the budget of an Item or an institution that is over its own limit. */
+export function noteLimit({ budget }: Ground, entry: Entry, failure: KeeperFailure): void {
+  const refused = failure.kind === "plaid" ? failure.failure : undefined;
+  if (refused?.kind !== "refused" || refused.status !== 429) return;
+  const about = { itemId: entry.item_id, institutionId: entry.now?.institution_id };
+  budget.refused(refused.path, refused.error.error_code, about);
+}
+
+/** Of what went well the lifecycle has kept Plaid's request_id with the intent. */
+async function withRequestIds(
+  { database }: Ground["means"],
+  sql: Sql,
+  operation: SweepOperation & IntentKind,
+  since: number,
+  ended: readonly Ended[],
+): Promise<readonly Ended[]> {
+  const missing = ended.filter(({ outcome, request_id }) => outcome === "done" && !request_id);
+  if (missing.length === 0) return ended;
+  const ids = missing.map(({ entry }) => entry.item_id);
+  const found = await sql
+    .selectFrom(database.differences.rows("asked", { id: { kind: "text", values: ids } }))
+    .innerJoin("intents", "intents.item_id", raw.ref<string>("asked.id") as never)
+    .select(["intents.item_id", "intents.request_id"])
+    .where("intents.kind", "=", operation)
+    .where("intents.outcome", "=", "done")
+    .where("intents.opened_at", ">=", since)
+    .orderBy("intents.opened_at")
+    .execute();
+  const known = new Map(found.map(({ item_id, request_id }) => [item_id, request_id]));
+  return ended.map((one) =>
+    one.outcome === "done" && !one.request_id
+      ? { ...one, request_id: known.get(one.entry.item_id) ?? null }
+      : one,
+  );
+}

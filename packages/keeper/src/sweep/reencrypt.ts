@@ -1,0 +1,52 @@
+// Tokens sealed anew with the data key in use, some hundred at a time. What else is sealed in the database comes last.
+
+import { err, ok, type Result } from "sett";
+import type { DatabaseFailure } from "../database/failure.ts";
+import type { KeeperFailure } from "../lifecycle/failure.ts";
+import { databaseFailed, type Means } from "../lifecycle/means.ts";
+import type { VaultFailure } from "../vault/failure.ts";
+import { reencrypt, reencryptItems } from "../vault/reencrypt.ts";
+import { verdict } from "./one-by-one.ts";
+import type { Ground, Operation } from "./pool.ts";
+import { done, failed, type Ended, type Entry } from "./settle.ts";
+
+export function reencryptTokens(ground: Ground): Operation<never> {
+  const { means, patience } = ground;
+  return {
+    async prepare(held, entries) {
+      const ended: Ended[] = [];
+      const rest: Entry[] = [];
+      for (const entry of entries) {
+        const said = verdict(ground, held, entry);
+        if (said) ended.push(said);
+        else rest.push(entry);
+      }
+      if (rest.length === 0) return ok({ ended, ready: [] });
+      const ids = rest.map(({ item_id }) => item_id);
+      const moved = await reencryptItems(means.vault, means.database, ids);
+      if (!moved.ok) return err(failureOf(moved.error));
+      const bad = new Map(moved.value.failures.map(({ id, failure }) => [id, failure]));
+      for (const entry of rest) {
+        const vault = bad.get(entry.item_id);
+        const attempt = entry.attempt + 1;
+        ended.push(
+          vault
+            ? failed(entry, attempt, { kind: "vault", vault }, means.now(), patience)
+            : { ...done(entry), attempt },
+        );
+      }
+      return ok({ ended, ready: [] });
+    },
+    act: (_held, ready) => ready,
+    undone: (ready) => ready,
+  };
+}
+
+/** Everything sealed but the tokens. */
+export async function reencryptTheRest(means: Means): Promise<Result<undefined, KeeperFailure>> {
+  const moved = await reencrypt(means.vault, means.database, { tables: ["intents", "deliveries", "sweeps"] });
+  return moved.ok ? ok(undefined) : err(failureOf(moved.error));
+}
+
+const failureOf = (failure: VaultFailure | DatabaseFailure): KeeperFailure =>
+  "committed" in failure ? databaseFailed(failure) : { kind: "vault", vault: failure };

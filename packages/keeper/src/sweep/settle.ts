@@ -1,0 +1,311 @@
+// What came of some Items of a shard, written down in one transaction with what was done to them, under the shard's
+// fence: a worker that has lost its lease writes nothing.
+
+import { err, ok, type Result } from "sett";
+import type { Sql } from "../database/connection.ts";
+import { holdLease, releaseLease, type Lease } from "../database/leases.ts";
+import type { ItemState, SweepOutcome } from "../database/schema.ts";
+import type { KeeperFailure } from "../lifecycle/failure.ts";
+import { addEvent } from "../lifecycle/ledger.ts";
+import { databaseFailed, type Means } from "../lifecycle/means.ts";
+import { fateOf } from "./fate.ts";
+import { isOver, type Parameters, type ShardRow, type SweepItemRow, type SweepRow } from "./rows.ts";
+import type { Finding } from "./sweep.ts";
+
+/** A shard that this process works on. */
+export interface Held {
+  readonly sweep: SweepRow;
+  readonly parameters: Parameters;
+  readonly shard: ShardRow;
+  lease: Lease;
+  /** Aborts when the sweep is paused or cancelled, the lease is lost, or the worker stops: then nothing new is begun. */
+  readonly signal: AbortSignal;
+  /** `shards.tally`; this process alone writes it. */
+  readonly tally: Record<string, number>;
+  /** Called every second. */
+  tick: () => void;
+}
+
+/** An Item to be worked on: as it was frozen, and as it is. */
+export interface Entry extends SweepItemRow {
+  /** Null for an Item that is not there any more. */
+  readonly now: {
+    readonly state: ItemState;
+    readonly token_version: number;
+    readonly webhook: string | null;
+    readonly institution_id: string | null;
+    readonly checked_at: number | null;
+  } | null;
+}
+
+/** What came of one Item. */
+export interface Ended {
+  readonly entry: Entry;
+  readonly outcome: SweepOutcome;
+  readonly attempt: number;
+  /** When it is tried again. */
+  readonly due_at?: number;
+  readonly result?: object;
+  readonly request_id?: string | null;
+  /** For `shards.tally`. */
+  readonly tally?: readonly string[];
+}
+
+export const tallyOf = (finding: Finding["kind"]): string => `found ${finding}`;
+
+export const done = (entry: Entry, request_id: string | null = null): Ended => ({
+  entry,
+  outcome: "done",
+  attempt: Math.max(1, entry.attempt),
+  request_id,
+});
+
+/** Left alone, and why. */
+export const skipped = (entry: Entry, why: string): Ended => ({
+  entry,
+  outcome: "skipped",
+  attempt: entry.attempt,
+  result: { why },
+});
+
+/** How often an Item is tried, and how long one waits in between: each time three times as long, at most ten minutes. */
+export interface Patience {
+  readonly attempts: number;
+  readonly pauseMs: number;
+}
+const longestPauseMs = 10 * 60_000;
+
+/** What a failure makes of its Item: tried again later, or failed. */
+export function failed(
+  entry: Entry,
+  attempt: number,
+  failure: KeeperFailure,
+  now: number,
+  patience: Patience,
+): Ended {
+  const { then, advice, delayMs } = fateOf(failure);
+  const said =
+    failure.kind === "plaid" ? failure.failure : failure.kind === "unfinished" ? failure.cause : null;
+  const request_id = said?.kind === "refused" && "request_id" in said ? said.request_id : null;
+  if (then === "leave") return { ...skipped(entry, failure.kind), attempt };
+  if (then === "again" && attempt < patience.attempts) {
+    const pause = Math.min(patience.pauseMs * 3 ** (attempt - 1), longestPauseMs);
+    const due_at = now + Math.max(pause, Math.min(delayMs, longestPauseMs));
+    return { entry, outcome: "unfinished", attempt, due_at, result: failure, request_id };
+  }
+  return { entry, outcome: "failed", attempt, result: failure, request_id, tally: [advice] };
+}
+
+export const isSettled = ({ outcome }: Pick<Ended, "outcome">): boolean =>
+  outcome === "done" || outcome === "skipped" || outcome === "failed";
+
+/** Some hundred Items of which an audit has news take a while. */
+const settleMs = 30_000;
+
+/** Writes outcomes and the shard's counts. `lost`: somebody else has the shard by now, and nothing was written. */
+export async function settle(
+  means: Means,
+  held: Held,
+  ended: readonly Ended[],
+  also: (sql: Sql) => Promise<readonly Ended[]> = async () => ended,
+): Promise<Result<readonly Ended[], KeeperFailure | { readonly kind: "lost" }>> {
+  const { sweep_id, number } = held.shard;
+  const tally = { ...held.tally };
+  const written = await means.database.transaction<readonly Ended[], { readonly kind: "lost" }>(
+    async (sql) => {
+      if (!(await holdLease(sql, held.lease))) return err({ kind: "lost" });
+      const ends = await also(sql);
+      Object.assign(tally, held.tally);
+      for (const { tally: kinds = [] } of ends)
+        for (const kind of kinds) tally[kind] = (tally[kind] ?? 0) + 1;
+      const count = (outcome: SweepOutcome) => ends.filter((one) => one.outcome === outcome).length;
+      const moved = held.sweep.operation === "webhook" && count("done") > 0;
+      await Promise.all([
+        writeItems(means, sql, sweep_id, ends),
+        sql
+          .updateTable("shards")
+          .set((row) => ({
+            done: row("done", "+", count("done")),
+            skipped: row("skipped", "+", count("skipped")),
+            failed: row("failed", "+", count("failed")),
+            tally: JSON.stringify(tally),
+            ...(moved && { moved_at: means.now() }),
+          }))
+          .where("sweep_id", "=", sweep_id)
+          .where("number", "=", number)
+          .execute(),
+      ]);
+      return ok(ends);
+    },
+    { patienceMs: settleMs },
+  );
+  if (written.ok) {
+    Object.assign(held.tally, tally);
+    return written;
+  }
+  return err("committed" in written.error ? databaseFailed(written.error) : written.error);
+}
+
+async function writeItems(
+  { database, now }: Means,
+  sql: Sql,
+  sweep_id: number,
+  ended: readonly Ended[],
+): Promise<void> {
+  if (ended.length === 0) return;
+  const at = now();
+  const integer = (values: readonly (number | null)[]) => ({ kind: "integer" as const, values });
+  const text = (values: readonly (string | null)[]) => ({ kind: "text" as const, values });
+  await sql
+    .updateTable("sweep_items")
+    .from(
+      database.differences.rows("came", {
+        // A constant would have SQLite go through the whole sweep.
+        sweep_id: integer(ended.map(() => sweep_id)),
+        position: integer(ended.map(({ entry }) => entry.position)),
+        outcome: text(ended.map(({ outcome }) => outcome)),
+        attempt: integer(ended.map(({ attempt }) => attempt)),
+        due_at: integer(ended.map(({ due_at = 0 }) => due_at)),
+        result: text(ended.map(({ result }) => (result === undefined ? null : JSON.stringify(result)))),
+        request_id: text(ended.map(({ request_id = null }) => request_id)),
+        settled_at: integer(ended.map((one) => (isSettled(one) ? at : null))),
+      }),
+    )
+    .set((row) => ({
+      outcome: row.ref("came.outcome") as never,
+      attempt: row.ref("came.attempt") as never,
+      due_at: row.ref("came.due_at") as never,
+      result: row.ref("came.result"),
+      request_id: row.ref("came.request_id"),
+      settled_at: row.ref("came.settled_at"),
+    }))
+    .whereRef("sweep_items.sweep_id", "=", "came.sweep_id" as never)
+    .whereRef("sweep_items.position", "=", "came.position" as never)
+    .execute();
+}
+
+/** Counts another attempt of these Items before anything is begun, so that after a crash ours are told from others' doing. */
+export async function countAttempts(
+  means: Means,
+  held: Held,
+  entries: readonly Entry[],
+): Promise<Result<boolean, KeeperFailure>> {
+  const { sweep_id } = held.shard;
+  const counted = await means.database.transaction<boolean, never>(async (sql) => {
+    if (!(await holdLease(sql, held.lease))) return ok(false);
+    const positions = entries.map(({ position }) => position);
+    await sql
+      .updateTable("sweep_items")
+      .set((row) => ({ attempt: row("attempt", "+", 1) }))
+      .where("sweep_id", "=", sweep_id)
+      .where("position", "in", (row) =>
+        row
+          .selectFrom(
+            means.database.differences.rows("begun", { at: { kind: "integer", values: positions } }),
+          )
+          .select("begun.at"),
+      )
+      .execute();
+    return ok(true);
+  });
+  return counted.ok ? counted : err(databaseFailed(counted.error));
+}
+
+/** Gives the shard back, to be taken up again at `dueAt`. */
+export async function putBack(
+  means: Means,
+  { lease, shard }: Pick<Held, "lease" | "shard">,
+  dueAt: number | undefined,
+): Promise<void> {
+  // Where this fails the lease runs out.
+  void (await means.database.transaction<undefined, "lost">(async (sql) => {
+    if (!(await releaseLease(sql, lease))) return err("lost");
+    if (dueAt !== undefined)
+      await sql
+        .updateTable("shards")
+        .set({ due_at: dueAt })
+        .where("sweep_id", "=", shard.sweep_id)
+        .where("number", "=", shard.number)
+        .execute();
+    return ok(undefined);
+  }));
+}
+
+/** Ends the shard, and with the last one its sweep. Says whether it was ours to end. */
+export async function closeShard(means: Means, held: Held): Promise<Result<boolean, KeeperFailure>> {
+  const { sweep_id, number } = held.shard;
+  const closed = await means.database.transaction<boolean, "lost">(async (sql) => {
+    // One after another: of two that are the last, one must see so.
+    const sweep = await lockSweep(means, sql, sweep_id);
+    if (!(await releaseLease(sql, held.lease))) return err("lost");
+    await sql
+      .updateTable("shards")
+      .set({ state: "done" })
+      .where("sweep_id", "=", sweep_id)
+      .where("number", "=", number)
+      .execute();
+    const left = await sql
+      .selectFrom("shards")
+      .select("number")
+      .where("sweep_id", "=", sweep_id)
+      .where("state", "=", "waiting")
+      .limit(1)
+      .executeTakeFirst();
+    if (!left && sweep && !isOver(sweep)) await endSweep(means, sql, sweep, "done");
+    return ok(true);
+  });
+  if (closed.ok) return closed;
+  return closed.error === "lost" ? ok(false) : err(databaseFailed(closed.error));
+}
+
+/** The sweep's row, held until the transaction ends. */
+export const lockSweep = (
+  { database, environment }: Means,
+  sql: Sql,
+  sweepId: number,
+): Promise<SweepRow | undefined> =>
+  database.differences
+    .lockRows(
+      sql
+        .selectFrom("sweeps")
+        .selectAll()
+        .where("sweep_id", "=", sweepId)
+        .where("environment", "=", environment),
+    )
+    .executeTakeFirst();
+
+/** Ends a sweep, and says so in the history. The row must be locked. */
+export async function endSweep(
+  means: Means,
+  sql: Sql,
+  { sweep_id, operation, total }: SweepRow,
+  state: "done" | "cancelled",
+): Promise<void> {
+  await sql
+    .updateTable("sweeps")
+    .set({ state, ended_at: means.now() })
+    .where("sweep_id", "=", sweep_id)
+    .execute();
+  const counts = await countsOf(sql, sweep_id);
+  const detail = { sweep_id, operation, total, ...counts };
+  await addEvent(means, sql, { kind: `sweep.${state}`, item_id: null, detail });
+}
+
+export interface Counts {
+  readonly done: number;
+  readonly skipped: number;
+  readonly failed: number;
+}
+
+export async function countsOf(sql: Sql, sweepId: number): Promise<Counts> {
+  const sums = await sql
+    .selectFrom("shards")
+    .select((row) => [
+      row.fn.sum("done").as("done"),
+      row.fn.sum("skipped").as("skipped"),
+      row.fn.sum("failed").as("failed"),
+    ])
+    .where("sweep_id", "=", sweepId)
+    .executeTakeFirstOrThrow();
+  return { done: Number(sums.done), skipped: Number(sums.skipped), failed: Number(sums.failed) };
+}

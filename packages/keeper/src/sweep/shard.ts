@@ -1,0 +1,234 @@
+// A shard from its lease to its end: whoever takes it goes through the Items that are due, puts it back for those that
+// are tried again or await Plaid's acknowledgement, and closes it when nothing is left.
+
+import { err, ok, type Result } from "sett";
+import { sql as raw } from "kysely";
+import { claimLease, releaseLease, renewLease } from "../database/leases.ts";
+import type { KeeperFailure } from "../lifecycle/failure.ts";
+import { databaseFailed, transact, type Means } from "../lifecycle/means.ts";
+import { audit } from "./audit.ts";
+import { oneByOne } from "./one-by-one.ts";
+import { pass, type Ground, type Operation } from "./pool.ts";
+import { reencryptTheRest, reencryptTokens } from "./reencrypt.ts";
+import { findSweep, isActive, leaseOfShard, parametersOf } from "./rows.ts";
+import { closeShard, putBack, type Held } from "./settle.ts";
+import { moveWebhooks } from "./webhook.ts";
+
+/** Where a shard is left. `none`: it is at its end, its sweep is not going, or somebody else has it. */
+export type ShardEnd = "closed" | "later" | "stopped" | "lost" | "none";
+
+export interface ShardOptions {
+  /** Calls at a time. */
+  readonly inFlight: number;
+  /** How long the shard is somebody's who does not renew it, in milliseconds. */
+  readonly leaseMs: number;
+  /** Aborts when the worker is to stop: what is under way is finished, nothing new begun. */
+  readonly signal: AbortSignal;
+}
+
+/** How often a worker looks whether it is to go on. */
+const watchMs = 1_000;
+
+const operations: Record<Held["sweep"]["operation"], (ground: Ground) => Operation<never>> = {
+  audit: (ground) => audit(ground) as Operation<never>,
+  webhook: (ground) => moveWebhooks(ground) as Operation<never>,
+  rotate: (ground) => oneByOne(ground, "rotate") as Operation<never>,
+  remove: (ground) => oneByOne(ground, "remove") as Operation<never>,
+  reencrypt: reencryptTokens,
+};
+
+export async function runShard(
+  ground: Ground,
+  sweepId: number,
+  number: number,
+  { inFlight, leaseMs, signal }: ShardOptions,
+): Promise<Result<ShardEnd, KeeperFailure>> {
+  const { means } = ground;
+  if (signal.aborted) return ok("none");
+  const stop = new AbortController();
+  const held = await takeShard(means, sweepId, number, leaseMs, AbortSignal.any([signal, stop.signal]));
+  if (!held.ok) return held;
+  if (!held.value) return ok("none");
+  const mine = held.value;
+  const watched = watch(means, mine, leaseMs, stop);
+  let passed: Awaited<ReturnType<typeof pass>>;
+  try {
+    passed = await pass(ground, operations[mine.sweep.operation](ground), mine, inFlight);
+  } finally {
+    // A lease that is renewed after it was given back would be nobody's for long.
+    await watched.end();
+  }
+  if (passed.ok && passed.value === "lost") return ok("lost");
+  if (passed.ok && passed.value === "all") return leave(means, mine);
+  await putBack(means, mine, undefined);
+  return passed.ok ? ok("stopped") : passed;
+}
+
+function takeShard(
+  means: Means,
+  sweepId: number,
+  number: number,
+  forMs: number,
+  signal: AbortSignal,
+): Promise<Result<Held | undefined, KeeperFailure>> {
+  const { holder, now } = means;
+  return transact<Omit<Held, "parameters"> | undefined>(means, async (sql) => {
+    const lease = await claimLease(sql, { name: leaseOfShard(sweepId, number), holder, now: now(), forMs });
+    if (!lease) return ok(undefined);
+    const sweep = await findSweep(means, sql, sweepId);
+    const shard = await sql
+      .selectFrom("shards")
+      .selectAll()
+      .where("sweep_id", "=", sweepId)
+      .where("number", "=", number)
+      .executeTakeFirst();
+    if (!sweep || !shard || !isActive(sweep) || shard.state === "done" || shard.due_at > now()) {
+      await releaseLease(sql, lease);
+      return ok(undefined);
+    }
+    if (sweep.state === "waiting")
+      await sql
+        .updateTable("sweeps")
+        .set({ state: "running", begun_at: now() })
+        .where("sweep_id", "=", sweepId)
+        .where("state", "=", "waiting")
+        .execute();
+    const tally = JSON.parse(shard.tally) as Held["tally"];
+    return ok({ sweep, shard, lease, signal, tally, tick: () => {} });
+  }).then(async (taken) => {
+    if (!taken.ok || !taken.value) return taken as Result<undefined, KeeperFailure>;
+    const parameters = await parametersOf(means, taken.value.sweep);
+    if (parameters.ok) return ok({ ...taken.value, parameters: parameters.value });
+    await putBack(means, taken.value, undefined);
+    return parameters;
+  });
+}
+
+/** Renews the lease and looks whether the sweep is to go on, every second. */
+function watch(means: Means, held: Held, leaseMs: number, stop: AbortController): { end(): Promise<void> } {
+  let over = false;
+  let looking: Promise<void> = Promise.resolve();
+  const look = async () => {
+    held.tick();
+    const { now } = means;
+    const seen = await means.database.read(async (sql) => ({
+      sweep: await findSweep(means, sql, held.sweep.sweep_id),
+      lease: await renewLease(sql, held.lease, now(), leaseMs),
+    }));
+    if (!seen.ok) {
+      // Perhaps it is back in a moment; but not beyond the lease.
+      if (now() + 2 * watchMs >= held.lease.untilMs) stop.abort();
+      return;
+    }
+    const { sweep, lease } = seen.value;
+    if (lease) held.lease = lease;
+    if (!lease || !sweep || !isActive(sweep)) stop.abort();
+  };
+  void (async () => {
+    for (;;) {
+      await means.wait(watchMs);
+      if (over || held.signal.aborted) return;
+      await (looking = look());
+    }
+  })();
+  return {
+    end: () => {
+      over = true;
+      return looking;
+    },
+  };
+}
+
+/** After all that was due has been tried. */
+async function leave(means: Means, held: Held): Promise<Result<ShardEnd, KeeperFailure>> {
+  const { sweep, shard } = held;
+  const left = await means.database.read((sql) =>
+    sql
+      .selectFrom("sweep_items")
+      .select((row) => row.fn.min("due_at").as("due_at"))
+      .where("sweep_id", "=", sweep.sweep_id)
+      .where("position", ">=", shard.number * sweep.shard_size)
+      .where("position", "<", (shard.number + 1) * sweep.shard_size)
+      .where("outcome", "in", ["waiting", "unfinished"])
+      .executeTakeFirst(),
+  );
+  if (!left.ok) return err(databaseFailed(left.error));
+  const dueAt = left.value?.due_at ?? null;
+  if (dueAt !== null) {
+    await putBack(means, held, Number(dueAt));
+    return ok("later");
+  }
+  if (sweep.operation === "webhook") {
+    const awaited = await acknowledged(means, held);
+    if (!awaited.ok) return awaited;
+    if (awaited.value !== null) {
+      await putBack(means, held, awaited.value);
+      return ok("later");
+    }
+  }
+  if (sweep.operation === "reencrypt" && shard.number === 0) {
+    const rest = await reencryptTheRest(means);
+    if (!rest.ok) {
+      await putBack(means, held, undefined);
+      return rest;
+    }
+  }
+  const closed = await closeShard(means, held);
+  return closed.ok ? ok(closed.value ? "closed" : "lost") : closed;
+}
+
+const shortestLookMs = 250;
+const longestLookMs = 60_000;
+
+/**
+ * Writes down which Items Plaid has acknowledged at their new address, as the inbox has it in the history. Gives the
+ * time for the next look, or null where all have, or have had their time.
+ */
+async function acknowledged(means: Means, held: Held): Promise<Result<number | null, KeeperFailure>> {
+  const { sweep, shard, parameters } = held;
+  const { now } = means;
+  const isRollback = sweep.rolls_back !== null;
+  if (!isRollback && !parameters.webhook) return ok(null); // nowhere to acknowledge at
+  const target = isRollback
+    ? raw<string>`sweep_items.target`
+    : raw<string>`cast(${parameters.webhook} as text)`;
+  const looked = await means.database.read(async (sql) => {
+    const open = raw<boolean>`sweep_items.sweep_id = ${sweep.sweep_id}
+      and position >= ${shard.number * sweep.shard_size} and position < ${(shard.number + 1) * sweep.shard_size}
+      and outcome = 'done' and acknowledged_at is null and ${target} is not null`;
+    await sql
+      .updateTable("sweep_items")
+      .set((row) => ({
+        acknowledged_at: row
+          .selectFrom("events")
+          .select((event) => event.fn.min("events.at").as("at"))
+          .whereRef("events.item_id", "=", "sweep_items.item_id")
+          .where("events.seq", ">", sweep.events_from)
+          .where("events.kind", "=", "webhook")
+          // In JSON a URL stands as it is.
+          .where("events.detail", "like", '%"WEBHOOK_UPDATE_ACKNOWLEDGED"%')
+          .where(raw<boolean>`events.detail like '%"' || ${target} || '"%'`) as never,
+      }))
+      .where(open)
+      .execute();
+    const { n } = await sql
+      .selectFrom("sweep_items")
+      .select((row) => row.fn.countAll().as("n"))
+      .where(open)
+      .executeTakeFirstOrThrow();
+    const moved = await sql
+      .updateTable("shards")
+      .set({ unacknowledged: Number(n) })
+      .where("sweep_id", "=", sweep.sweep_id)
+      .where("number", "=", shard.number)
+      .returning("moved_at")
+      .executeTakeFirstOrThrow();
+    return { left: Number(n), movedAt: moved.moved_at ?? sweep.submitted_at };
+  });
+  if (!looked.ok) return err(databaseFailed(looked.error));
+  const { left, movedAt } = looked.value;
+  const end = movedAt + parameters.acknowledgeWithinMs;
+  if (left === 0 || now() >= end) return ok(null);
+  const pause = Math.min(Math.max((now() - movedAt) / 4, shortestLookMs), longestLookMs);
+  return ok(Math.min(Math.ceil(now() + pause), end));
+}

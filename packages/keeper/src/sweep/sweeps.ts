@@ -1,0 +1,117 @@
+// The door of the room: what `keeper.sweep` and `keeper.sweeps` do.
+
+import type { Result } from "sett";
+import type { Budget } from "../budget/budget.ts";
+import type { SweepOperation } from "../database/schema.ts";
+import type { Acts } from "../lifecycle/acts.ts";
+import type { KeeperFailure } from "../lifecycle/failure.ts";
+import type { Means } from "../lifecycle/means.ts";
+import { report, type ReportRow } from "./report.ts";
+import { change, listSweeps, statusOf, type Pace } from "./status.ts";
+import { dryRun, rollBack, submit } from "./submit.ts";
+import type { DryRun, Outcome, Submitted, Sweep, SweepFailure, SweepOptions, SweepStatus } from "./sweep.ts";
+import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
+
+/** See `Keeper.sweep`. */
+export interface SubmitSweep {
+  (
+    operation: SweepOperation,
+    options: SweepOptions & { readonly dryRun: true },
+  ): Promise<Result<DryRun, KeeperFailure>>;
+  (
+    operation: SweepOperation,
+    options?: SweepOptions & { readonly dryRun?: false | undefined },
+  ): Promise<Result<Submitted, KeeperFailure>>;
+}
+
+/** Sweeps that were submitted. */
+export interface Sweeps {
+  /** The latest first; 20 unless told. */
+  list(options?: { readonly limit?: number | undefined }): Promise<Result<readonly Sweep[], KeeperFailure>>;
+  status(sweepId: number): Outcome<SweepStatus>;
+  /** Calls that are out are finished; nothing new is begun within a second. */
+  pause(sweepId: number): Outcome<Sweep>;
+  resume(sweepId: number): Outcome<Sweep>;
+  /** For good. What was done stays done; a sweep of webhooks can be rolled back. */
+  cancel(sweepId: number): Outcome<Sweep>;
+  /** Every Item of the sweep: what happened, and what a person must do. `reportCsv` and `reportJsonLines` write it. */
+  report(sweepId: number): AsyncIterable<Result<ReportRow, SweepFailure>>;
+  /** Submits a sweep that puts back the webhooks that this one has moved, where nobody has moved them since. */
+  rollback(sweepId: number): Outcome<Submitted>;
+  /** Works on sweeps in this process. On PostgreSQL any number of workers may, on SQLite one process. */
+  work(options?: WorkerOptions): Worker;
+}
+
+const attempts = 6;
+const pauseMs = 10_000;
+/** How often it is looked whether a sweep is over for which somebody waits. */
+const lookMs = 1_000;
+
+export function createSweeps(
+  means: Means,
+  { acts, budget, url }: { readonly acts: Acts; readonly budget: Budget; readonly url: string | undefined },
+): { readonly sweep: SubmitSweep; readonly sweeps: Sweeps; close(): Promise<void> } {
+  const pace: Pace = new Map();
+  const workers = new Set<Worker>();
+  let closed = false;
+  const closing = Promise.withResolvers<void>();
+
+  const tellAtEnd = async (sweepId: number, onDone: NonNullable<SweepOptions["onDone"]>) => {
+    while (!closed) {
+      const status = await statusOf(means, pace, sweepId);
+      if (status.ok && status.value.ended_at !== null) return onDone(status.value);
+      await Promise.race([means.wait(lookMs), closing.promise]);
+    }
+  };
+
+  const sweep = async (
+    operation: SweepOperation,
+    options: SweepOptions & { readonly dryRun?: boolean | undefined } = {},
+  ) => {
+    if (options.dryRun) return dryRun(means, operation, options, await perMinuteOf(budget, operation));
+    const submitted = await submit(means, operation, options);
+    if (submitted.ok && options.onDone) void tellAtEnd(submitted.value.sweep_id, options.onDone);
+    return submitted;
+  };
+
+  return {
+    sweep: sweep as SubmitSweep,
+    sweeps: {
+      list: (options = {}) => listSweeps(means, options),
+      status: (sweepId) => statusOf(means, pace, sweepId),
+      pause: (sweepId) => change(means, sweepId, "paused"),
+      resume: (sweepId) => change(means, sweepId, "running"),
+      cancel: (sweepId) => change(means, sweepId, "cancelled"),
+      report: (sweepId) => report(means, sweepId),
+      rollback: (sweepId) => rollBack(means, sweepId),
+      work(options = {}) {
+        if (closed) throw new TypeError("the keeper has been closed");
+        const patience = { attempts: options.attempts ?? attempts, pauseMs: options.pauseMs ?? pauseMs };
+        const worker = createWorker({ means, acts, budget, patience }, url, options);
+        workers.add(worker);
+        return worker;
+      },
+    },
+    async close() {
+      closed = true;
+      closing.resolve();
+      await Promise.all([...workers].map((worker) => worker.close()));
+    },
+  };
+}
+
+const paths: Partial<Record<SweepOperation, string>> = {
+  audit: "/item/get",
+  webhook: "/item/webhook/update",
+  rotate: "/item/access_token/invalidate",
+  remove: "/item/remove",
+};
+
+/** What a sweep may use of the allowance as it is; null where there is none. */
+async function perMinuteOf(budget: Budget, operation: SweepOperation): Promise<number | null> {
+  const path = paths[operation];
+  if (path === undefined) return null;
+  // Changes nothing, and reads what all processes have learned.
+  const state = await budget.set(path, {});
+  return state.ok && state.value.perMinute !== null ? state.value.perMinute * (1 - state.value.share) : null;
+}

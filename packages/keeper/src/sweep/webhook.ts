@@ -1,0 +1,258 @@
+// Webhooks moved by the hundred: one transaction takes the leases of the Items, as a flight of each would, the calls go
+// out, one transaction writes what came. A call that is lost may be repeated, so no intent is needed; whatever does not
+// go smoothly is left to the lifecycle, which does such Items one by one at the next round.
+
+import { Item, ok, type Result } from "sett";
+import { sql as raw } from "kysely";
+import type { Sql } from "../database/connection.ts";
+import { leaseOfItem } from "../lifecycle/arrival.ts";
+import type { KeeperFailure } from "../lifecycle/failure.ts";
+import { openText, transact, type Means } from "../lifecycle/means.ts";
+import { asItWas, noteLimit, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
+import type { Ground, Operation } from "./pool.ts";
+import { failed, done, type Ended, type Entry } from "./settle.ts";
+
+interface Leased extends One {
+  readonly lease: { readonly name: string; readonly fence: number };
+  readonly untilMs: number;
+  readonly token: Buffer;
+  readonly key_id: string | null;
+}
+
+const path = "/item/webhook/update";
+
+export function moveWebhooks(ground: Ground): Operation<One | Leased> {
+  const { means, patience } = ground;
+  const single = oneByOne(ground, "webhook");
+  /** Of each Item that is under a lease of ours. */
+  const leases = new Map<string, Leased["lease"]>();
+  const isLeased = (one: One | Leased): one is Leased => "lease" in one;
+
+  return {
+    async prepare(held, entries) {
+      const again = entries.filter(({ attempt }) => attempt > 0);
+      const fresh = entries.filter(({ attempt }) => attempt === 0);
+      const singles = await single.prepare(held, again);
+      if (!singles.ok) return singles;
+      const ended = [...singles.value.ended];
+      const ready: (One | Leased)[] = [...singles.value.ready];
+      const worth: Entry[] = [];
+      for (const entry of fresh) {
+        const said = verdict(ground, held, entry);
+        if (said) ended.push(said);
+        else worth.push(entry);
+      }
+      if (worth.length === 0) return ok({ ended, ready });
+      const taken = await take(means, worth);
+      if (!taken.ok) return taken;
+      for (const entry of worth) {
+        const one = taken.value.get(entry.item_id);
+        if (one) leases.set(entry.item_id, one.lease);
+        const now = one?.row && entry.now && { ...entry.now, ...one.row };
+        const said = now && verdict(ground, held, { ...entry, now });
+        if (said) ended.push(said);
+        else if (now && one.row?.token && !one.row.open)
+          ready.push({ ...one, entry, attempt: 1, token: one.row.token, key_id: one.row.key_id });
+        // Somebody else is at it.
+        else ended.push(failed(entry, 1, { kind: "busy", item_id: entry.item_id }, means.now(), patience));
+      }
+      return ok({ ended, ready });
+    },
+
+    async act(held, one) {
+      if (!isLeased(one)) return single.act(held, one);
+      const { entry, token, key_id } = one;
+      const { item_id } = entry;
+      const about = { itemId: item_id, institutionId: entry.now?.institution_id, signal: held.signal };
+      if ((await ground.budget.take(path, about)) === "stopped" || held.signal.aborted) return asItWas(one);
+      // The lease must outlive the call.
+      if (means.now() + (means.plaid.timeoutMs ?? 30_000) > one.untilMs) return asItWas(one);
+      const opened = await openText(means, token, { purpose: "token", subject: item_id }, key_id);
+      if (!opened.ok) return failed(entry, 1, opened.error, means.now(), patience);
+      const answer = await Item.updateWebhook(opened.value, targetOf(held, entry), means.plaid);
+      if (answer.ok) return done(entry, answer.value.request_id);
+      const failure: KeeperFailure = { kind: "plaid", item_id, failure: answer.error };
+      noteLimit(ground, entry, failure);
+      return failed(entry, 1, failure, means.now(), patience);
+    },
+
+    undone: asItWas,
+
+    async also(sql, held, ended) {
+      const ours = ended.filter(({ entry }) => leases.has(entry.item_id));
+      const released = await giveBack(
+        means,
+        sql,
+        ours.map(({ entry }) => leases.get(entry.item_id)!),
+      );
+      const isOurs = (one: Ended) => leases.has(one.entry.item_id);
+      const kept = ended.map((one) =>
+        isOurs(one) && one.outcome === "done" && !released.has(leaseOfItem(one.entry.item_id))
+          ? failed(one.entry, 1, { kind: "busy", item_id: one.entry.item_id }, means.now(), patience)
+          : one,
+      );
+      const moved = kept.filter((one) => isOurs(one) && one.outcome === "done");
+      if (moved.length > 0)
+        await write(
+          means,
+          sql,
+          moved.map(({ entry, request_id = null }) => ({
+            item_id: entry.item_id,
+            webhook: targetOf(held, entry),
+            request_id,
+          })),
+        );
+      const others =
+        (await single.also?.(
+          sql,
+          held,
+          kept.filter((one) => !isOurs(one)),
+        )) ?? [];
+      return [...kept.filter(isOurs), ...others];
+    },
+
+    async dropped(ended) {
+      const some = ended.flatMap(({ entry }) => leases.get(entry.item_id) ?? []);
+      // Where this fails they run out.
+      void (await means.database.read((sql) => giveBack(means, sql, some)));
+    },
+  };
+}
+
+interface Taken {
+  readonly lease: Leased["lease"];
+  readonly untilMs: number;
+  readonly row:
+    | (Pick<NonNullable<Entry["now"]>, "state" | "token_version" | "webhook"> & {
+        readonly token: Buffer | null;
+        readonly key_id: string | null;
+        readonly open: unknown;
+      })
+    | undefined;
+}
+
+/** Takes those leases that are free, and looks at the Items under them. */
+function take(
+  means: Means,
+  entries: readonly Entry[],
+): Promise<Result<ReadonlyMap<string, Taken>, KeeperFailure>> {
+  const { database, holder, now, leaseMs } = means;
+  const { rows } = database.differences;
+  const ids = entries.map(({ item_id }) => item_id).sort();
+  return transact(means, async (sql) => {
+    const untilMs = now() + leaseMs;
+    const claimed = sql
+      .insertInto("leases")
+      .columns(["name", "holder", "fence", "until_ms"])
+      .expression(
+        sql
+          .selectFrom(rows("wanted", { name: { kind: "text", values: ids.map(leaseOfItem) } }))
+          .select([
+            "wanted.name",
+            raw<string>`${holder}`.as("holder"),
+            raw<number>`1`.as("fence"),
+            raw<number>`${raw.lit(untilMs)}`.as("until_ms"),
+          ])
+          // SQLite reads ON CONFLICT after a SELECT as a join's ON, unless there is a WHERE.
+          .where(raw<boolean>`1 = 1`),
+      )
+      .onConflict((conflict) =>
+        conflict
+          .column("name")
+          .doUpdateSet((row) => ({ holder, fence: row("leases.fence", "+", 1), until_ms: untilMs }))
+          .where("leases.until_ms", "<=", now()),
+      )
+      .returning(["name", "fence"])
+      .execute();
+    const leases = new Map((await claimed).map((lease) => [lease.name, lease]));
+    const items = await sql
+      .selectFrom(rows("wanted", { id: { kind: "text", values: ids } }))
+      .innerJoin("items", "items.item_id", raw.ref<string>("wanted.id") as never)
+      .select(["items.item_id", "items.state", "items.token_version", "items.webhook", "items.token"])
+      .select("items.key_id")
+      .select((row) =>
+        row
+          .exists(
+            row
+              .selectFrom("intents")
+              .select("intent_id")
+              .whereRef("intents.item_id", "=", "items.item_id")
+              .where("settled_at", "is", null),
+          )
+          .as("open"),
+      )
+      .execute();
+    const byId = new Map(items.map((row) => [row.item_id, row]));
+    return ok(
+      new Map(
+        ids.flatMap((id) => {
+          const lease = leases.get(leaseOfItem(id));
+          return lease ? [[id, { lease, untilMs, row: byId.get(id) }] as const] : [];
+        }),
+      ),
+    );
+  });
+}
+
+/** Gives leases back; names those that were ours still. */
+async function giveBack(
+  { database }: Means,
+  sql: Sql,
+  leases: readonly Leased["lease"][],
+): Promise<ReadonlySet<string>> {
+  if (leases.length === 0) return new Set();
+  const released = await sql
+    .updateTable("leases")
+    .from(
+      database.differences.rows("mine", {
+        name: { kind: "text", values: leases.map(({ name }) => name) },
+        fence: { kind: "integer", values: leases.map(({ fence }) => fence) },
+      }),
+    )
+    .set({ until_ms: 0 })
+    .whereRef("leases.name", "=", "mine.name" as never)
+    .whereRef("leases.fence", "=", "mine.fence" as never)
+    .returning("leases.name")
+    .execute();
+  return new Set(released.map(({ name }) => name));
+}
+
+async function write(
+  { database, environment, now }: Means,
+  sql: Sql,
+  moved: readonly {
+    readonly item_id: string;
+    readonly webhook: string | null;
+    readonly request_id: string | null;
+  }[],
+): Promise<void> {
+  const sorted = moved.toSorted((one, other) => (one.item_id < other.item_id ? -1 : 1));
+  const text = (name: "item_id" | "webhook" | "request_id") =>
+    ({ kind: "text", values: sorted.map((one) => one[name]) }) as const;
+  const { rows } = database.differences;
+  await Promise.all([
+    sql
+      .updateTable("items")
+      .from(rows("moved", { item_id: text("item_id"), webhook: text("webhook") }))
+      .set((row) => ({ webhook: row.ref("moved.webhook"), revision: row("items.revision", "+", 1) }))
+      .whereRef("items.item_id", "=", "moved.item_id" as never)
+      .execute(),
+    sql
+      .insertInto("events")
+      .columns(["environment", "at", "item_id", "kind", "actor", "detail", "request_id"])
+      .expression(
+        sql
+          .selectFrom(rows("moved", { item_id: text("item_id"), request_id: text("request_id") }))
+          .select([
+            raw<"sandbox">`${environment}`.as("environment"),
+            raw<number>`${raw.lit(now())}`.as("at"),
+            "moved.item_id",
+            raw<string>`'item.webhook_moved'`.as("kind"),
+            raw<string>`'sweep'`.as("actor"),
+            raw<string>`'{}'`.as("detail"),
+            "moved.request_id",
+          ]),
+      )
+      .execute(),
+  ]);
+}

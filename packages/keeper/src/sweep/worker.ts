@@ -1,0 +1,120 @@
+// A worker of this process: takes shards as they come, some at a time, until it is told to stop. It may come and go at
+// any time, and be killed.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Result } from "sett";
+import type { KeeperFailure } from "../lifecycle/failure.ts";
+import { bossJobs, tableJobs, type Job, type Jobs } from "./jobs.ts";
+import type { Ground } from "./pool.ts";
+import { runShard } from "./shard.ts";
+
+export interface WorkerOptions {
+  /** Calls to Plaid at a time, over all its shards; 64 unless told. */
+  readonly inFlight?: number | undefined;
+  /** Shards at a time; 4 unless told: while one waits for the database, another waits for Plaid. */
+  readonly shards?: number | undefined;
+  /** How long a killed worker's shard waits for another, in milliseconds; 30 000 unless told. */
+  readonly leaseMs?: number | undefined;
+  /** How often one looks for work while there is none, in milliseconds; 1 000 unless told. */
+  readonly pollMs?: number | undefined;
+  /** How often an Item is tried in one sweep; 6 unless told. */
+  readonly attempts?: number | undefined;
+  /** How long an Item that did not go well is left at first, in milliseconds; 10 000 unless told. */
+  readonly pauseMs?: number | undefined;
+  /** Told of what went wrong in the background; nothing is lost, and it is taken up again. */
+  readonly onProblem?: ((problem: unknown) => void) | undefined;
+}
+
+export interface Worker {
+  /** How many shards it has at the moment. */
+  readonly busy: number;
+  /** Finishes the calls that are out, and gives back the rest: within 10 seconds, or else the leases run out. */
+  close(): Promise<void>;
+}
+
+/** A graceful end has this long. */
+const graceMs = 10_000;
+
+export function createWorker(ground: Ground, url: string | undefined, options: WorkerOptions): Worker {
+  const { inFlight = 64, shards = 4, leaseMs = 30_000, pollMs = 1_000, onProblem } = options;
+  if (!(Number.isInteger(inFlight) && inFlight > 0 && Number.isInteger(shards) && shards > 0))
+    throw new TypeError("inFlight and shards must be whole numbers above 0");
+  const { means } = ground;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const running = new Set<Promise<void>>();
+  const problem = (what: unknown) => {
+    try {
+      onProblem?.(what);
+    } catch {
+      // A bug in a log line must not stop the work.
+    }
+  };
+  const each = Math.max(1, Math.ceil(inFlight / shards));
+
+  const run = async (job: Job) => {
+    try {
+      const came = await runShard(ground, job.sweep_id, job.number, { inFlight: each, leaseMs, signal });
+      if (!came.ok) problem(came.error);
+    } catch (error) {
+      problem(error);
+    } finally {
+      await job.over();
+    }
+  };
+  const start = (jobs: readonly Job[]) => {
+    for (const job of jobs) {
+      const working = run(job).finally(() => running.delete(working));
+      running.add(working);
+    }
+  };
+  const pause = () => Promise.race([means.wait(pollMs), stopped]);
+
+  const open = async (): Promise<Jobs | undefined> => {
+    while (!signal.aborted) {
+      const opened: Result<Jobs, KeeperFailure> =
+        means.database.name === "postgres" && url !== undefined
+          ? await bossJobs(means, url, problem)
+          : { ok: true, value: tableJobs(means) };
+      if (opened.ok) return opened.value;
+      problem(opened.error);
+      await pause();
+    }
+    return undefined;
+  };
+
+  const working = (async () => {
+    const jobs = await open();
+    if (!jobs) return;
+    while (!signal.aborted) {
+      const room = shards - running.size;
+      if (room === 0) {
+        await Promise.race([...running, stopped]);
+        continue;
+      }
+      const idle = running.size === 0;
+      let found = await jobs.next(room);
+      // A job of somebody who was killed is his until his heartbeat is missed; his lease may have ended before.
+      if (found.ok && found.value.length === 0 && idle) found = await jobs.orphans(room);
+      if (!found.ok) problem(found.error);
+      else start(found.value);
+      if (!found.ok || found.value.length === 0) await Promise.race([pause(), ...running]);
+    }
+    const finished = new AbortController();
+    const grace = sleep(graceMs, undefined, { signal: finished.signal, ref: false }).catch(() => {});
+    await Promise.race([Promise.all(running), grace]);
+    finished.abort();
+    await jobs.close();
+  })();
+
+  return {
+    get busy() {
+      return running.size;
+    },
+    async close() {
+      stopping.abort();
+      await working;
+    },
+  };
+}
