@@ -15,7 +15,8 @@ const perSecond = ({ rows, ms }: Told) => (rows * 1_000) / ms;
 
 async function run(order: Order): Promise<Told> {
   const file = `${import.meta.dirname}/reencrypting.ts`;
-  const child = start([process.execPath, ...program, file, JSON.stringify(order)], true);
+  const child = start([process.execPath, ...program, file], true);
+  child.send(order);
   const stop = new AbortController();
   child.once("exit", () => stop.abort(new Error("the process ended before its time")));
   const [told] = (await once(child, "message", { signal: stop.signal })) as [Told];

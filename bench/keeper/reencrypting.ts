@@ -2,6 +2,7 @@
 // long that took and how much memory the process had at most, everything included. Each pass is a process of its own.
 
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { localKeyRing, openDatabase, openVault, reencrypt, type Database } from "@sett/keeper";
 import { makeKey, open, openBare, seal, type BareRow } from "./bare.ts";
 
@@ -27,7 +28,7 @@ const fillBatch = 4_000;
 const token = "access-sandbox-de3ce8ef-33f8-452c-a685-8671031fc0f6";
 const itemIdOf = (n: number) => `gVM8b${randomBytes(12).toString("hex")}${String(n).padStart(8, "0")}`;
 
-const order = JSON.parse(process.argv[2]!) as Order;
+const [order] = (await once(process, "message")) as [Order];
 const keptKey = () => makeKey(Buffer.from(order.ring.slice(-43), "base64url"));
 const begun = performance.now();
 const rows = await (order.who === "bare" ? bare(order) : sett(order));

@@ -2,7 +2,6 @@
 // any number of hosts share them; on SQLite they are read from their table. Either way the lease of a shard decides, and
 // a job may come twice, late or never.
 
-import { PgBoss } from "pg-boss";
 import { err, ok, type Result } from "sett";
 import { sql as raw } from "kysely";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
@@ -45,6 +44,8 @@ export async function bossJobs(
   url: string,
   problem: (what: unknown) => void,
 ): Promise<Result<Jobs, KeeperFailure>> {
+  // Loaded here: it takes as long as all the rest, and only workers on PostgreSQL need it.
+  const { PgBoss } = await import("pg-boss");
   const boss = new PgBoss({
     connectionString: url,
     schema,

@@ -207,7 +207,7 @@ async function acknowledged(means: Means, held: Held): Promise<Result<number | n
           .where("events.kind", "=", "webhook")
           // In JSON a URL stands as it is.
           .where("events.detail", "like", '%"WEBHOOK_UPDATE_ACKNOWLEDGED"%')
-          .where(raw<boolean>`events.detail like '%"' || ${target} || '"%'`) as never,
+          .where(raw<boolean>`replace(events.detail, '"' || ${target} || '"', '') <> events.detail`) as never,
       }))
       .where(open)
       .execute();
