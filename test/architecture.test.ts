@@ -72,7 +72,7 @@ const rooms: Record<string, Room> = {
   },
   sweep: {
     files: "packages/keeper/src/sweep/",
-    imports: ["database", "vault", "lifecycle", "budget", "inbox", "sett", "jobs"],
+    imports: ["database", "vault", "lifecycle", "budget", "inbox", "sett", "plaid", "jobs"],
     packages: ["kysely", "csv-stringify", "node:"],
   },
   jobs: {
@@ -109,6 +109,7 @@ const rooms: Record<string, Room> = {
       "sett",
       "plaid",
       "webhook (types)",
+      "node",
     ],
     packages: ["commander", "hono", "@hono/node-server", "node:"],
   },

@@ -1,7 +1,7 @@
 // Hides node:test: which files are run, on the sources, two at a time, and what a failure looks like to who reads it.
 
 import { globSync } from "node:fs";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { run } from "node:test";
 import { inspect } from "node:util";
 import { root } from "./program.ts";
@@ -15,6 +15,9 @@ export interface Outcome {
 
 /** For one test, and for the silence after which a file is taken for one that will not end. */
 const limitMs = 90_000;
+
+// Each file, and each process that one starts to see it die, loads the same sources: what is compiled once is kept.
+process.env["NODE_COMPILE_CACHE"] ??= join(root, "node_modules/.cache/compiled");
 
 /** The files of the patterns, relative to the root, but for those whose name is in `except`. */
 export function testFiles(patterns: readonly string[], except: readonly string[] = []): string[] {

@@ -5,36 +5,24 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { err, fetchPost, ok, type Config, type Item as Items, type ItemGetResponse, type Result } from "sett";
 import type { Receiver } from "sett/webhook";
+import { assemble } from "./assemble.ts";
 import { besideDatabase } from "./arguments.ts";
 import { openBudget, type Budget, type BudgetOptions } from "./budget/budget.ts";
 import { openDatabase, type Database } from "./database/database.ts";
 import { openEscrow } from "./escrow/escrow.ts";
 import type { Files } from "./escrow/files.ts";
 import { exchangesOf } from "./lifecycle/exchanges.ts";
-import { createActs, createFinish, unlessAlready } from "./lifecycle/acts.ts";
 import type { KeeperFailure } from "./lifecycle/failure.ts";
-import { Flights } from "./lifecycle/flights.ts";
-import { forgetUser } from "./lifecycle/forget.ts";
-import { exportItems, type ExportOptions, type OpenedExport, type SealedExport } from "./lifecycle/export.ts";
-import { importItem } from "./lifecycle/import.ts";
-import { linker } from "./lifecycle/once.ts";
-import {
-  importItems,
-  type ImportFailure,
-  type ImportOptions,
-  type ImportReport,
-} from "./lifecycle/import-many.ts";
-import { readItem, viewOf, type ItemView } from "./lifecycle/ledger.ts";
+import type { ExportOptions, OpenedExport, SealedExport } from "./lifecycle/export.ts";
+import type { ImportFailure, ImportOptions, ImportReport } from "./lifecycle/import-many.ts";
+import type { ItemView } from "./lifecycle/ledger.ts";
 import type { Linked, LinkOptions } from "./lifecycle/link.ts";
 import type { Means, Step } from "./lifecycle/means.ts";
-import { recover, type Recovery } from "./lifecycle/recover.ts";
-import { Salvage } from "./lifecycle/salvage.ts";
-import { listItems, type ItemPage, type Selection } from "./lifecycle/selection.ts";
-import { abandon } from "./lifecycle/stranded.ts";
-import { lender } from "./lifecycle/use.ts";
-import { publicTokenTaker, type LinkFromWebhooks } from "./hosted.ts";
-import { createNews, type Hearers, type News } from "./news.ts";
-import { createSweeps, type Sweeps, type SubmitSweep } from "./sweep/sweeps.ts";
+import type { Recovery } from "./lifecycle/recover.ts";
+import type { ItemPage, Selection } from "./lifecycle/selection.ts";
+import type { LinkFromWebhooks } from "./hosted.ts";
+import type { Hearers, News } from "./news.ts";
+import type { Sweeps, SubmitSweep } from "./sweep/sweeps.ts";
 import type { KeyRing } from "./vault/ring.ts";
 import { openVault, type Vault } from "./vault/vault.ts";
 
@@ -235,152 +223,8 @@ export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper,
     at: options.at ?? (() => {}),
   };
   const sweepPlaid = options.budget === false ? plaid : { ...plaid, post: budget.post(post, "sweep") };
-  return ok(await keeper(means, budget, sweepPlaid, recoverEveryMs, options));
+  return ok(await assemble(means, budget, sweepPlaid, recoverEveryMs, options));
 }
 
 /** Ends early, and holds nothing up, when the signal aborts. */
 const waitUnless = (ms: number, signal: AbortSignal) => setTimeout(ms, undefined, { signal }).catch(() => {});
-
-async function keeper(
-  means: Means,
-  budget: Budget,
-  sweepPlaid: Config,
-  recoverEveryMs: number,
-  { onRecovered, onRefusal, onProblem, linkFromWebhooks, database: url }: KeeperOptions,
-): Promise<Keeper> {
-  const { database, vault, escrow } = means;
-  const salvage = new Salvage(means);
-  const flights = new Flights(means, salvage, createFinish(means, salvage));
-  const acts = createActs(means, salvage, flights);
-  const paced = { ...means, plaid: sweepPlaid };
-  const sweeping = createSweeps(paced, { acts: createActs(paced, salvage, flights), budget, url });
-
-  const underWay = new Set<Promise<unknown>>();
-  let closed = false;
-  const closing = new AbortController();
-  /** Refuses after the end, and lets `close` wait for what was begun before it. */
-  const counted = <Value>(work: () => Promise<Value>): Promise<Value> => {
-    if (closed) throw new TypeError("the keeper has been closed");
-    const working = work();
-    const over = working.then(
-      () => undefined,
-      () => undefined,
-    );
-    underWay.add(over);
-    void over.then(() => underWay.delete(over));
-    return working;
-  };
-  const link = linker(means, salvage);
-  const news = createNews(means, lender(means, flights), {
-    onRefusal,
-    onProblem,
-    takePublicToken: linkFromWebhooks && publicTokenTaker(linkFromWebhooks, link),
-  });
-  /** An Item that was here before is whole again, or was all along; how it is, only Plaid knows. */
-  const asked = async <View extends ItemView>(
-    view: View,
-    since: number,
-  ): Promise<Result<View, KeeperFailure>> => {
-    if (view.token_version === 1 && view.linked_at >= since) return ok(view);
-    await news.heal(view.item_id);
-    const now = await readView(means, view.item_id);
-    return now.ok ? ok({ ...view, ...now.value }) : now;
-  };
-
-  let recovering: Promise<Result<Recovery, KeeperFailure>> | undefined;
-  const recoverOnce = () =>
-    (recovering ??= recover(means, salvage, flights)
-      .then((recovered) => {
-        if (recovered.ok) news.healBehind([...recovered.value.adopted, ...recovered.value.restored]);
-        try {
-          onRecovered?.(recovered);
-        } catch {
-          // A bug in a log line must not end a recovery.
-        }
-        return recovered;
-      })
-      .finally(() => (recovering = undefined)));
-  const tidy = async () => {
-    void (await recoverOnce());
-    await news.work();
-  };
-  const recovered = await recoverOnce();
-  await news.work();
-  const timer =
-    recoverEveryMs > 0 ? setInterval(() => void counted(tidy), recoverEveryMs).unref() : undefined;
-
-  return {
-    budget,
-    database,
-    vault,
-    recovered,
-    link: (publicToken, options = {}) =>
-      counted(async () => {
-        const since = means.now();
-        const linked = await link(publicToken, options);
-        // Its first webhooks may have come before it was here.
-        if (linked.ok) void counted(news.linked);
-        return linked.ok ? asked(linked.value, since) : linked;
-      }),
-    importItem: (accessToken, { userId } = {}) =>
-      counted(async () => {
-        const since = means.now();
-        const imported = await importItem(means, accessToken, userId);
-        return imported.ok ? asked(imported.value, since) : imported;
-      }),
-    abandon: (itemId, { note }) =>
-      counted(async () => {
-        if (typeof note !== "string" || note.trim() === "" || note.length > 512)
-          throw new TypeError("the note must be a text of 1 to 512 characters");
-        return abandon(means, salvage, flights, itemId, note);
-      }),
-    importItems: (source, options = {}) =>
-      counted(() => {
-        const signal = AbortSignal.any([closing.signal, ...(options.signal ? [options.signal] : [])]);
-        const permit = (itemId: string | undefined) => budget.take("/item/get", { itemId, signal });
-        return importItems(means, source, { ...options, signal }, { heal: news.heal, permit });
-      }),
-    exportItems: (options) => counted(() => exportItems(means, news.use, options)),
-    forgetUser: (userId) => counted(() => forgetUser(means, userId)),
-    list: (selection = {}, page = {}) => counted(() => listItems(means, selection, page)),
-    find: (itemId) => counted(() => readView(means, itemId)),
-    get: (itemId) => counted(() => news.get(itemId)),
-    use: (itemId, work) => counted(() => news.use(itemId, work)),
-    rotate: (itemId, { from } = {}) =>
-      counted(async () => {
-        const done = await news.during(itemId, () => acts.rotate(itemId, from));
-        return unlessAlready(means, "rotated", itemId, done);
-      }),
-    updateWebhook: (itemId, webhook) =>
-      counted(() => news.during(itemId, () => acts.updateWebhook(itemId, webhook))),
-    remove: (itemId, reason) =>
-      counted(async () => unlessAlready(means, "removed", itemId, await acts.remove(itemId, reason))),
-    sweep: ((operation, options) =>
-      counted(() => sweeping.sweep(operation, options as never))) as SubmitSweep,
-    sweeps: sweeping.sweeps,
-    receive: news.receive,
-    subscribe: news.subscribe,
-    observe: (itemId, observation) => counted(() => news.observe(itemId, observation)),
-    updateMode: (itemId, request, choices) => counted(() => news.updateMode(itemId, request, choices)),
-    recover: () => counted(recoverOnce),
-    close: async () => {
-      if (closed) return;
-      closed = true;
-      closing.abort();
-      clearInterval(timer);
-      await sweeping.close();
-      while (underWay.size > 0) await Promise.all(underWay);
-      await news.close();
-      await salvage.idle();
-      await budget.close();
-      await escrow.close();
-      vault.close();
-      await database.close();
-    },
-  };
-}
-
-async function readView(means: Means, itemId: string): Promise<Result<ItemView, KeeperFailure>> {
-  const row = await readItem(means, itemId);
-  return row.ok ? ok(viewOf(row.value)) : row;
-}

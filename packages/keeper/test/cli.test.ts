@@ -200,7 +200,7 @@ test("help names every command with an example, the settings and the exit codes"
     .map(([, name]) => name!)
     .filter((name) => name !== "help");
   assert.ok(commands.length >= 12, commands.join());
-  for (const name of commands.filter((name) => name !== "keys" && name !== "sandbox"))
+  for (const name of commands.filter((name) => name !== "sandbox"))
     assert.match(await world.done([name, "--help"]), new RegExp(`Examples?:\n {2}\\$ sett ${name}`));
   assert.match(await world.done(["--version"]), /^\d+\.\d+\.\d+\n$/);
   assert.equal((await world.sett([])).code, 2);

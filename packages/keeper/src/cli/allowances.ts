@@ -2,17 +2,10 @@
 
 import type { Budget, BudgetState } from "../budget/budget.ts";
 import type { SweepOperation } from "../database/schema.ts";
+import { pathOf } from "../sweep/sweep.ts";
 import type { Family } from "./exposition.ts";
 import { sentence } from "./sentences.ts";
 import { Stop } from "./exits.ts";
-
-/** What a sweep calls of Plaid's. */
-export const pathOf: Readonly<Partial<Record<SweepOperation, string>>> = {
-  audit: "/item/get",
-  webhook: "/item/webhook/update",
-  rotate: "/item/access_token/invalidate",
-  remove: "/item/remove",
-};
 
 /** Where an endpoint stands for all processes, read from the database. */
 export async function readAllowance(budget: Budget, path: string): Promise<BudgetState> {

@@ -40,7 +40,7 @@ export interface Cli {
     work: (call: Call<Options>) => Promise<Ending>,
   ): void;
   /** Commands below one of that name, such as `keys list`. */
-  group(name: string, does: string): Cli;
+  group(about: About): Cli;
 }
 
 /** What a file of commands exports. */
@@ -55,15 +55,16 @@ export function createCli(program: Command, context: Context, end: (ending: Endi
       work: (call: Call<Options>) => Promise<Ending>,
     ) {
       const command = make(inheriting(program.command(name), program).description(does));
-      command.addHelpText("after", `\nExample${examples.length > 1 ? "s" : ""}:\n${lines(examples)}`);
+      command.addHelpText("after", shown(examples));
       command.action(async () => {
         const globals = command.optsWithGlobals<Globals>();
         const out = createOut(context, globals.json === true);
         end(await work({ context, out, globals, args: command.args, options: command.opts<Options>() }));
       });
     },
-    group(name, does) {
+    group({ name, does, examples }) {
       const group = inheriting(program.command(name), program).description(does);
+      group.addHelpText("after", shown(examples));
       return createCli(group, context, end);
     },
   };
@@ -71,5 +72,8 @@ export function createCli(program: Command, context: Context, end: (ending: Endi
 
 /** Commander hands its settings on to commands that it makes itself, but not how errors are shown. */
 const inheriting = (command: Command, from: Command) => command.copyInheritedSettings(from);
+
+const shown = (examples: readonly string[]) =>
+  `\nExample${examples.length > 1 ? "s" : ""}:\n${lines(examples)}`;
 
 const lines = (examples: readonly string[]) => examples.map((example) => `  $ ${example}`).join("\n");

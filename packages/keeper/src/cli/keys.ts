@@ -19,7 +19,11 @@ import { moments } from "./spans.ts";
 import { writeTable } from "./table.ts";
 
 export const register: Register = (cli) => {
-  const keys = cli.group("keys", "the keys that the tokens are sealed with");
+  const keys = cli.group({
+    name: "keys",
+    does: "the keys that the tokens are sealed with",
+    examples: ["sett keys list"],
+  });
 
   keys.add(
     {

@@ -72,8 +72,6 @@ export function sentence(failure: KeeperFailure): Sentence {
       return failed(`${failure.item_id} is removed`);
     case "not-stranded":
       return failed(`${failure.item_id} is not stranded, so it need not be given up: remove it`);
-    case "not-stranded":
-      return failed(`${failure.item_id} is not stranded: \`sett remove\` removes it at Plaid`);
     case "rotated":
       return failed(`${failure.item_id}: the token that was to be replaced has been replaced already`);
     case "busy":

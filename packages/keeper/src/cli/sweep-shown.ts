@@ -2,8 +2,8 @@
 
 import type { BudgetState } from "../budget/budget.ts";
 import type { Keeper } from "../keeper.ts";
-import type { Sweep, SweepStatus } from "../sweep/sweep.ts";
-import { pathOf, readAllowance, usedPercent } from "./allowances.ts";
+import { pathOf, type Sweep, type SweepStatus } from "../sweep/sweep.ts";
+import { readAllowance, usedPercent } from "./allowances.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { withKeeper } from "./open.ts";
@@ -14,9 +14,9 @@ import { countsOf, stopWith, titleOf } from "./sweep-words.ts";
 import { writeTable, type Column } from "./table.ts";
 
 export interface BudgetOptions {
-  /** Null for what holds without. */
-  readonly set?: number | null;
-  readonly share?: number | null;
+  /** `default`: what holds without. */
+  readonly set?: number | "default";
+  readonly share?: number | "default";
 }
 
 export const list = (call: Call<{ readonly limit: number }>): Promise<Ending> =>
@@ -89,7 +89,9 @@ async function tell(
     ["submitted", `${moments(submitted_at)} (${span(now - submitted_at)} ago)`],
     ...(ended_at === null ? [] : ([["ended", moments(ended_at)]] as const)),
     ...(pace === "" ? [] : ([["pace", pace]] as const)),
-    ...(allowance?.perMinute == null ? [] : ([["allowance", allowanceText(allowance)]] as const)),
+    ...(allowance === null || allowance.perMinute === null
+      ? []
+      : ([["allowance", allowanceText(allowance)]] as const)),
     ...(note === null ? [] : ([["note", note]] as const)),
   ];
   await out.line(out.paint("bold", titleOf(sweep)));
@@ -126,7 +128,7 @@ export async function budget(call: Call<BudgetOptions>): Promise<Ending> {
     throw wrong("an endpoint is named by its path, such as /item/get");
   return withKeeper(call, async (keeper) => {
     if (path !== undefined && (set !== undefined || share !== undefined)) {
-      const done = await keeper.budget.set(path, { perMinute: set, share });
+      const done = await keeper.budget.set(path, { perMinute: given(set), share: given(share) });
       if (!done.ok) throw new Stop("failed", databaseSaid(done.error));
       out.note("set; every process follows within seconds");
     }
@@ -138,6 +140,8 @@ export async function budget(call: Call<BudgetOptions>): Promise<Ending> {
     return "done";
   });
 }
+
+const given = (value: number | "default" | undefined) => (value === "default" ? null : value);
 
 const budgetColumns: readonly Column<BudgetState>[] = [
   { head: "ENDPOINT", of: ({ path }) => path, whole: true },
@@ -154,5 +158,10 @@ async function pathsOf({ database }: Keeper): Promise<readonly string[]> {
     sql.selectFrom("budgets").select("path").distinct().orderBy("path").execute(),
   );
   if (!read.ok) throw new Stop("failed", databaseSaid(read.error));
-  return [...new Set([...Object.values(pathOf), ...read.value.map(({ path }) => path)])];
+  return [
+    ...new Set([
+      ...Object.values(pathOf).filter((path) => path !== undefined),
+      ...read.value.map(({ path }) => path),
+    ]),
+  ];
 }

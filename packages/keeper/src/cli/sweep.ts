@@ -17,10 +17,11 @@ const submitting = () => import("./sweep-submit.ts");
 const shown = () => import("./sweep-shown.ts");
 
 export const register: Register = (cli) => {
-  const sweep = cli.group(
-    "sweep",
-    "one operation over many Items, within what Plaid allows, and never twice",
-  );
+  const sweep = cli.group({
+    name: "sweep",
+    does: "one operation over many Items, within what Plaid allows, and never twice",
+    examples: ["sett sweep audit", "sett sweep rotate --older-than 180d --dry-run"],
+  });
   registerOperations(sweep);
   registerOthers(sweep);
 };
@@ -231,14 +232,13 @@ function webUrl(given: string): string {
   return given;
 }
 
-function perMinute(given: string): number | null {
-  if (given === "default") return null;
-  if (given === "none") return Infinity;
-  return whole(given);
+function perMinute(given: string): number | "default" {
+  if (given === "default") return given;
+  return given === "none" ? Infinity : whole(given);
 }
 
-function share(given: string): number | null {
-  if (given === "default") return null;
+function share(given: string): number | "default" {
+  if (given === "default") return given;
   if (!/^0(\.\d{1,6})?$/.test(given))
     throw new InvalidArgumentError("It must be from 0 to below 1, or default.");
   return Number(given);

@@ -12,7 +12,7 @@ import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
 import { asItWas, noteLimit, verdict, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { done, failed, tallyOf, type Ended, type Entry, type Held } from "./settle.ts";
-import type { Finding } from "./sweep.ts";
+import { pathOf, type Finding } from "./sweep.ts";
 
 interface Sight extends One {
   readonly row: Row;
@@ -32,7 +32,6 @@ interface Row {
   readonly duplicates: readonly string[];
 }
 
-const path = "/item/get";
 const DAY = 24 * 3_600_000;
 
 export function audit(ground: Ground): Operation<Sight> {
@@ -68,7 +67,8 @@ export function audit(ground: Ground): Operation<Sight> {
       const { entry, attempt, row } = one;
       const { item_id } = entry;
       const about = { itemId: item_id, institutionId: entry.now?.institution_id, signal: held.signal };
-      if ((await ground.budget.take(path, about)) === "stopped" || held.signal.aborted) return asItWas(one);
+      if ((await ground.budget.take(pathOf.audit, about)) === "stopped" || held.signal.aborted)
+        return asItWas(one);
       const token = await openText(means, row.token!, { purpose: "token", subject: item_id }, row.key_id);
       if (!token.ok) return failed(entry, attempt, token.error, means.now(), patience);
       const at = means.now();

@@ -66,7 +66,6 @@ export function fateOf(failure: KeeperFailure): Fate {
     case "unknown-item":
     case "removing":
     case "removed":
-    case "not-stranded":
     case "rotated":
       return fate("leave", "gone", 0, "Nothing.");
     default:

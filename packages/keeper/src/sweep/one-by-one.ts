@@ -9,6 +9,7 @@ import { strandedFor, type KeeperFailure } from "../lifecycle/failure.ts";
 import type { ItemView } from "../lifecycle/ledger.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { countAttempts, done, failed, skipped, type Ended, type Entry, type Held } from "./settle.ts";
+import { pathOf } from "./sweep.ts";
 
 /** An Item to be worked on, its new attempt counted. */
 export interface One {
@@ -16,12 +17,7 @@ export interface One {
   readonly attempt: number;
 }
 
-const paths = {
-  rotate: "/item/access_token/invalidate",
-  remove: "/item/remove",
-  webhook: "/item/webhook/update",
-} as const;
-type Single = keyof typeof paths;
+type Single = "rotate" | "remove" | "webhook";
 
 /** Where the Item's webhook is to go. */
 export const targetOf = ({ sweep, parameters }: Pick<Held, "sweep" | "parameters">, entry: Entry) =>
@@ -86,7 +82,7 @@ export function oneByOne(ground: Ground, operation: Single): Operation<One> {
       const { item_id } = entry;
       const institutionId = entry.now?.institution_id;
       const { signal } = held;
-      const may = await ground.budget.take(paths[operation], { itemId: item_id, institutionId, signal });
+      const may = await ground.budget.take(pathOf[operation], { itemId: item_id, institutionId, signal });
       if (may === "stopped" || signal.aborted) return undone({ entry });
       const came = await carryOut(held, entry);
       if (came.ok) return { ...done(entry), attempt };

@@ -1,6 +1,7 @@
 // The words of sweeps: what may be asked, and how a sweep looks from outside.
 
 import type { Item as Items, Result } from "sett";
+import { itemAccessTokenInvalidate, itemGet, itemRemove, itemWebhookUpdate } from "sett/endpoints";
 import type { SweepOperation, SweepState } from "../database/schema.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { ItemView } from "../lifecycle/ledger.ts";
@@ -12,6 +13,16 @@ import type { SweepAdvice } from "./fate.ts";
  * login is not healthy, then those whose token was never rotated, then the oldest.
  */
 export type SweepOrder = "item_id" | "oldest" | "institution" | "riskiest";
+
+/** What each operation calls of Plaid's; `reencrypt` calls nothing. */
+export const pathOf: Readonly<Record<Exclude<SweepOperation, "reencrypt">, string>> & {
+  readonly reencrypt?: undefined;
+} = {
+  audit: itemGet.path,
+  webhook: itemWebhookUpdate.path,
+  rotate: itemAccessTokenInvalidate.path,
+  remove: itemRemove.path,
+};
 
 /** How a sweep is to be. */
 export interface SweepOptions {

@@ -9,7 +9,16 @@ import type { Means } from "../lifecycle/means.ts";
 import { report, type ReportRow } from "./report.ts";
 import { change, listSweeps, statusOf, type Pace } from "./status.ts";
 import { dryRun, rollBack, submit } from "./submit.ts";
-import type { DryRun, Outcome, Submitted, Sweep, SweepFailure, SweepOptions, SweepStatus } from "./sweep.ts";
+import {
+  pathOf,
+  type DryRun,
+  type Outcome,
+  type Submitted,
+  type Sweep,
+  type SweepFailure,
+  type SweepOptions,
+  type SweepStatus,
+} from "./sweep.ts";
 import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
 
 /** See `Keeper.sweep`. */
@@ -100,16 +109,9 @@ export function createSweeps(
   };
 }
 
-const paths: Partial<Record<SweepOperation, string>> = {
-  audit: "/item/get",
-  webhook: "/item/webhook/update",
-  rotate: "/item/access_token/invalidate",
-  remove: "/item/remove",
-};
-
 /** What a sweep may use of the allowance as it is; null where there is none. */
 async function perMinuteOf(budget: Budget, operation: SweepOperation): Promise<number | null> {
-  const path = paths[operation];
+  const path = pathOf[operation];
   if (path === undefined) return null;
   // Changes nothing, and reads what all processes have learned.
   const state = await budget.set(path, {});

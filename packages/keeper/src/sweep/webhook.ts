@@ -11,6 +11,7 @@ import { openText, transact, type Means } from "../lifecycle/means.ts";
 import { asItWas, noteLimit, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { failed, done, type Ended, type Entry } from "./settle.ts";
+import { pathOf } from "./sweep.ts";
 
 interface Leased extends One {
   readonly lease: { readonly name: string; readonly fence: number };
@@ -18,8 +19,6 @@ interface Leased extends One {
   readonly token: Buffer;
   readonly key_id: string | null;
 }
-
-const path = "/item/webhook/update";
 
 export function moveWebhooks(ground: Ground): Operation<One | Leased> {
   const { means, patience } = ground;
@@ -64,7 +63,8 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
       const { entry, token, key_id } = one;
       const { item_id } = entry;
       const about = { itemId: item_id, institutionId: entry.now?.institution_id, signal: held.signal };
-      if ((await ground.budget.take(path, about)) === "stopped" || held.signal.aborted) return asItWas(one);
+      if ((await ground.budget.take(pathOf.webhook, about)) === "stopped" || held.signal.aborted)
+        return asItWas(one);
       // The lease must outlive the call.
       if (means.now() + (means.plaid.timeoutMs ?? 30_000) > one.untilMs) return asItWas(one);
       const opened = await openText(means, token, { purpose: "token", subject: item_id }, key_id);
