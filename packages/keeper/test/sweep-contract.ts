@@ -130,6 +130,9 @@ export function sweepContract(place: Place): void {
         await Promise.all(items.map(async (item) => [item, value(await keeper.find(item)).webhook] as const)),
       );
       const forth = await whole("webhook", { webhook: "https://forth.example/plaid" });
+      // Plaid's acknowledgements of one address are alike but for the second of their signing.
+      for (const second = Math.floor(Date.now() / 1_000); Math.floor(Date.now() / 1_000) === second;)
+        await new Promise((resolve) => setTimeout(resolve, 20));
       assert.equal(forth.status.done, items.length);
       value(await keeper.updateWebhook(items[0]!, "https://since.example/"));
       const back = value(await keeper.sweeps.rollback(forth.sweep_id));

@@ -9,7 +9,7 @@ import { observe } from "../inbox/standing.ts";
 import type { Observation } from "../inbox/state.ts";
 import { strandedFor, type KeeperFailure } from "../lifecycle/failure.ts";
 import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
-import { asItWas, noteLimit, verdict, type One } from "./one-by-one.ts";
+import { asItWas, noteLimit, judge, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { done, failed, tallyOf, type Ended, type Entry, type Held } from "./settle.ts";
 import { pathOf, type Finding } from "./sweep.ts";
@@ -43,13 +43,7 @@ export function audit(ground: Ground): Operation<Sight> {
 
   return {
     async prepare(held, entries) {
-      const ended: Ended[] = [];
-      const rest: Entry[] = [];
-      for (const entry of entries) {
-        const said = verdict(ground, held, entry);
-        if (said) ended.push(said);
-        else rest.push(entry);
-      }
+      const { ended, rest } = judge(ground, held, entries);
       const rows = await look(means, rest);
       if (!rows.ok) return rows;
       const ready: Sight[] = [];

@@ -51,6 +51,18 @@ export function verdict(ground: Ground, held: Held, entry: Entry): Ended | undef
   return undefined;
 }
 
+/** Those of which that is all, and the rest. */
+export function judge(ground: Ground, held: Held, entries: readonly Entry[]) {
+  const ended: Ended[] = [];
+  const rest: Entry[] = [];
+  for (const entry of entries) {
+    const said = verdict(ground, held, entry);
+    if (said) ended.push(said);
+    else rest.push(entry);
+  }
+  return { ended, rest };
+}
+
 export function oneByOne(ground: Ground, operation: Single): Operation<One> {
   const { means, acts, patience } = ground;
   const begin = means.now();
@@ -64,13 +76,7 @@ export function oneByOne(ground: Ground, operation: Single): Operation<One> {
 
   return {
     async prepare(held, entries) {
-      const ended: Ended[] = [];
-      const rest: Entry[] = [];
-      for (const entry of entries) {
-        const said = verdict(ground, held, entry);
-        if (said) ended.push(said);
-        else rest.push(entry);
-      }
+      const { ended, rest } = judge(ground, held, entries);
       if (rest.length === 0) return ok({ ended, ready: [] });
       const counted = await countAttempts(means, held, rest);
       if (!counted.ok) return counted;

@@ -6,21 +6,15 @@ import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { databaseFailed, type Means } from "../lifecycle/means.ts";
 import type { VaultFailure } from "../vault/failure.ts";
 import { reencrypt, reencryptItems } from "../vault/reencrypt.ts";
-import { verdict } from "./one-by-one.ts";
+import { judge } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
-import { done, failed, type Ended, type Entry } from "./settle.ts";
+import { done, failed } from "./settle.ts";
 
 export function reencryptTokens(ground: Ground): Operation<never> {
   const { means, patience } = ground;
   return {
     async prepare(held, entries) {
-      const ended: Ended[] = [];
-      const rest: Entry[] = [];
-      for (const entry of entries) {
-        const said = verdict(ground, held, entry);
-        if (said) ended.push(said);
-        else rest.push(entry);
-      }
+      const { ended, rest } = judge(ground, held, entries);
       if (rest.length === 0) return ok({ ended, ready: [] });
       const ids = rest.map(({ item_id }) => item_id);
       const moved = await reencryptItems(means.vault, means.database, ids);
