@@ -170,8 +170,8 @@ async function writeLooks(
     .set({
       checked_at: raw<number>`case when items.checked_at > looked.at then items.checked_at else looked.at end`,
     })
-    .whereRef("items.item_id", "=", "looked.item_id" as never)
-    .whereRef("items.revision", "=", "looked.revision" as never)
+    .whereRef("items.item_id", "=", "looked.item_id")
+    .whereRef("items.revision", "=", "looked.revision")
     .returning("items.item_id")
     .execute();
   return new Set(written.map(({ item_id }) => item_id));
@@ -187,14 +187,14 @@ async function look(
   const read = await database.read(async (sql: Sql) => {
     const items = sql
       .selectFrom(rows("wanted", ids))
-      .innerJoin("items", "items.item_id", raw.ref<string>("wanted.id") as never)
+      .innerJoin("items", "items.item_id", "wanted.id")
       .select(["items.item_id", "items.state", "items.error_code", "items.token", "items.key_id"])
       .select(["items.linked_at", "items.last_webhook_at", "items.consent_expires_at"])
       .select(["items.disconnect_at", "items.webhook", "items.revision"])
       .execute();
     const twins = sql
       .selectFrom(rows("wanted", ids))
-      .innerJoin("fingerprints as mine", "mine.item_id", raw.ref<string>("wanted.id") as never)
+      .innerJoin("fingerprints as mine", "mine.item_id", "wanted.id")
       .innerJoin("fingerprints as same", "same.fingerprint", "mine.fingerprint")
       .innerJoin("items", "items.item_id", "same.item_id")
       .whereRef("same.item_id", "!=", "mine.item_id")

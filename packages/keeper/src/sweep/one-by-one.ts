@@ -2,7 +2,6 @@
 // intents, its escrow and its probes. Whether an Item meets the goal is read off its row, so anybody may do it again.
 
 import { ok, type Result } from "sett";
-import { sql as raw } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import type { IntentKind, SweepOperation } from "../database/schema.ts";
 import { strandedFor, type KeeperFailure } from "../lifecycle/failure.ts";
@@ -136,7 +135,7 @@ async function withRequestIds(
   const ids = missing.map(({ entry }) => entry.item_id);
   const found = await sql
     .selectFrom(database.differences.rows("asked", { id: { kind: "text", values: ids } }))
-    .innerJoin("intents", "intents.item_id", raw.ref<string>("asked.id") as never)
+    .innerJoin("intents", "intents.item_id", "asked.id")
     .select(["intents.item_id", "intents.request_id"])
     .where("intents.kind", "=", operation)
     .where("intents.outcome", "=", "done")

@@ -179,8 +179,8 @@ async function writeItems(
       request_id: row.ref("came.request_id"),
       settled_at: row.ref("came.settled_at"),
     }))
-    .whereRef("sweep_items.sweep_id", "=", "came.sweep_id" as never)
-    .whereRef("sweep_items.position", "=", "came.position" as never)
+    .whereRef("sweep_items.sweep_id", "=", "came.sweep_id")
+    .whereRef("sweep_items.position", "=", "came.position")
     .execute();
 }
 

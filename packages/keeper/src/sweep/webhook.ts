@@ -167,7 +167,7 @@ function take(
     const leases = new Map((await claimed).map((lease) => [lease.name, lease]));
     const items = await sql
       .selectFrom(rows("wanted", { id: { kind: "text", values: ids } }))
-      .innerJoin("items", "items.item_id", raw.ref<string>("wanted.id") as never)
+      .innerJoin("items", "items.item_id", "wanted.id")
       .select(["items.item_id", "items.state", "items.token_version", "items.webhook", "items.token"])
       .select("items.key_id")
       .select((row) =>
@@ -210,8 +210,8 @@ async function giveBack(
       }),
     )
     .set({ until_ms: 0 })
-    .whereRef("leases.name", "=", "mine.name" as never)
-    .whereRef("leases.fence", "=", "mine.fence" as never)
+    .whereRef("leases.name", "=", "mine.name")
+    .whereRef("leases.fence", "=", "mine.fence")
     .returning("leases.name")
     .execute();
   return new Set(released.map(({ name }) => name));
@@ -235,7 +235,7 @@ async function write(
       .updateTable("items")
       .from(rows("moved", { item_id: text("item_id"), webhook: text("webhook") }))
       .set((row) => ({ webhook: row.ref("moved.webhook"), revision: row("items.revision", "+", 1) }))
-      .whereRef("items.item_id", "=", "moved.item_id" as never)
+      .whereRef("items.item_id", "=", "moved.item_id")
       .execute(),
     sql
       .insertInto("events")
