@@ -1,7 +1,10 @@
 // The benches: what sett costs and saves, side by side with its peers. Prints one Markdown table each, for the README
 // to quote; how a number comes about is in the bench's own folder.
 //
-//   npm run bench [-- --only client|webhook|emulator|weight|keeper-link|keeper-use|keeper-reencrypt] [--quick] [--json]
+//   npm run bench [-- --only client|webhook|emulator|weight|keeper-link|keeper-use|keeper-reencrypt|sweep-allowance|
+//                            sweep-cut|sweep-live|sweep-unlimited] [--quick] [--full] [--json]
+//
+// `--full` has the sweeps over as many Items as was promised: an hour, and some GB of disk.
 
 import { parseArgs } from "node:util";
 import { compareClients } from "./client/compare.ts";
@@ -10,6 +13,9 @@ import { compareLinks, compareUses } from "./keeper/compare.ts";
 import { compareReencryption } from "./keeper/reencrypt.ts";
 import { endAll } from "./programs.ts";
 import { kept, markdown, type Comparison, type Setting } from "./report.ts";
+import { compareAllowance, compareCut } from "./sweep/allowance.ts";
+import { compareTraffic } from "./sweep/traffic.ts";
+import { compareUnlimited } from "./sweep/unlimited.ts";
 import { compareWebhooks } from "./webhook/compare.ts";
 import { compareWeights } from "./weight/compare.ts";
 
@@ -18,6 +24,8 @@ export interface Pace {
   readonly rounds: number;
   /** Of one contender's turn. */
   readonly forMs: number;
+  /** As many Items as was promised, however long it takes. */
+  readonly full: boolean;
 }
 
 const benches: Record<string, (pace: Pace) => Promise<Comparison | Comparison[]>> = {
@@ -28,18 +36,29 @@ const benches: Record<string, (pace: Pace) => Promise<Comparison | Comparison[]>
   "keeper-link": compareLinks,
   "keeper-use": compareUses,
   "keeper-reencrypt": compareReencryption,
+  "sweep-allowance": compareAllowance,
+  "sweep-cut": compareCut,
+  "sweep-live": compareTraffic,
+  "sweep-unlimited": compareUnlimited,
 };
 
 const { values } = parseArgs({
-  options: { only: { type: "string" }, quick: { type: "boolean" }, json: { type: "boolean" } },
+  options: {
+    only: { type: "string" },
+    quick: { type: "boolean" },
+    full: { type: "boolean" },
+    json: { type: "boolean" },
+  },
 });
-const { only, quick = false, json = false } = values;
+const { only, quick = false, full = false, json = false } = values;
 if (only !== undefined && !Object.hasOwn(benches, only)) {
   console.error(`--only must be one of ${Object.keys(benches).join(", ")}`);
   process.exit(2);
 }
-const pace = quick ? { rounds: 3, forMs: 300 } : { rounds: 11, forMs: 1_000 };
-const flags = [only && `--only ${only}`, quick && "--quick", json && "--json"].filter(Boolean);
+const pace = quick ? { rounds: 3, forMs: 300, full } : { rounds: 11, forMs: 1_000, full };
+const flags = [only && `--only ${only}`, quick && "--quick", full && "--full", json && "--json"].filter(
+  Boolean,
+);
 const setting: Setting = {
   node: process.versions.node,
   date: new Date().toISOString().slice(0, 10),

@@ -34,7 +34,7 @@ const begun = performance.now();
 const rows = await (order.who === "bare" ? bare(order) : sett(order));
 const ms = performance.now() - begun;
 process.send!({ ms, rows, rss: process.resourceUsage().maxRSS / 1024 } satisfies Told);
-process.disconnect();
+process.disconnect!();
 
 async function bare({ what, url, rows }: Order): Promise<number> {
   const store = await openBare(url);

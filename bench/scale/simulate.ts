@@ -92,8 +92,10 @@ const spelled = (minutes: number) =>
         ? `${(minutes / 60).toFixed(1)} h`
         : `${(minutes / 1_440).toFixed(1)} days`;
 
-const size = (bytes: number) =>
-  bytes < 1e12 ? `${(bytes / 1e9).toPrecision(2)} GB` : `${(bytes / 1e12).toPrecision(2)} TB`;
+const size = (bytes: number) => {
+  const [divisor, unit] = bytes < 1e12 ? [1e9, "GB"] : [1e12, "TB"];
+  return `${Number((bytes / divisor).toPrecision(2))} ${unit}`;
+};
 const power = (items: number) => `10^${Math.log10(items)}`;
 const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
@@ -122,8 +124,9 @@ export function tables(figures: Figures): Readonly<Record<string, string>> {
       ["Items that one night (8 h) audits by /item/get", "share for live calls 30 %", "share 0 at night"],
       [1, 10].map((allowance) => [
         `${5_000 * allowance} calls a minute`,
-        ...[0.3, 0].map((share) =>
-          `${((480 * 5_000 * allowance * (1 - share) * (1 - transient)) / 1e6).toFixed(1)} million`,
+        ...[0.3, 0].map(
+          (share) =>
+            `${((480 * 5_000 * allowance * (1 - share) * (1 - transient)) / 1e6).toFixed(1)} million`,
         ),
       ]),
     ),
@@ -135,8 +138,12 @@ export function tables(figures: Figures): Readonly<Record<string, string>> {
           "events of a year, one a week for an Item",
           ...fleets.map((items) => size(items * 52 * figures.bytes.event)),
         ],
+        ["its jobs, of 500 Items", ...fleets.map((items) => String(items / 500))],
         ["rows of one sweep", ...fleets.map((items) => size(items * figures.bytes.sweepItem))],
-        ["submitting it", ...fleets.map((items) => spelled(Math.ceil(items / figures.submittedPerSecond / 60)))],
+        [
+          "submitting it",
+          ...fleets.map((items) => spelled(Math.ceil(items / figures.submittedPerSecond / 60))),
+        ],
         [
           "sealing all tokens anew",
           ...fleets.map((items) => spelled(Math.ceil(items / figures.reencryptedPerSecond / 60))),
@@ -153,16 +160,6 @@ export function tables(figures: Figures): Readonly<Record<string, string>> {
           ...fleets.map((items) =>
             String(Math.ceil((items * webhooksADay * peak) / 86_400 / figures.webhooksPerSecond)),
           ),
-        ],
-      ],
-    ),
-    jobs: table(
-      ["", ...fleets.map(power)],
-      [
-        ["jobs (shards of 500)", ...fleets.map((items) => String(items / 500))],
-        [
-          "leases of the budget's row a second, by 4 and by 100 workers",
-          ...fleets.map(() => `${4 * 2}, ${100 * 2}`),
         ],
       ],
     ),
