@@ -13,7 +13,7 @@ import { exportItems } from "./lifecycle/export.ts";
 import { importItem } from "./lifecycle/import.ts";
 import { linker } from "./lifecycle/once.ts";
 import { importItems } from "./lifecycle/import-many.ts";
-import { readItem, viewOf, type ItemView } from "./lifecycle/ledger.ts";
+import { readView, type ItemView } from "./lifecycle/ledger.ts";
 import type { Means } from "./lifecycle/means.ts";
 import { recover, type Recovery } from "./lifecycle/recover.ts";
 import { Salvage } from "./lifecycle/salvage.ts";
@@ -162,9 +162,4 @@ export async function assemble(
       await database.close();
     },
   };
-}
-
-async function readView(means: Means, itemId: string): Promise<Result<ItemView, KeeperFailure>> {
-  const row = await readItem(means, itemId);
-  return row.ok ? ok(viewOf(row.value)) : row;
 }

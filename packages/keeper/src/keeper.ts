@@ -205,13 +205,14 @@ export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper,
     random: plaid.random ?? Math.random,
     ...(options.budget === false ? { limits: "none" } : options.budget),
   });
-  const post = plaid.post ?? fetchPost;
+  const counted = (use: "live" | "sweep"): Config =>
+    options.budget === false ? plaid : { ...plaid, post: budget.post(plaid.post ?? fetchPost, use) };
   const means: Means = {
     database: database.value,
     vault: vault.value,
     escrow: escrow.value,
     exchanges: exchangesOf(database.value, environment, options.actor),
-    plaid: options.budget === false ? plaid : { ...plaid, post: budget.post(post, "live") },
+    plaid: counted("live"),
     environment,
     actor: options.actor,
     holder,
@@ -222,8 +223,7 @@ export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper,
     patienceMs,
     at: options.at ?? (() => {}),
   };
-  const sweepPlaid = options.budget === false ? plaid : { ...plaid, post: budget.post(post, "sweep") };
-  return ok(await assemble(means, budget, sweepPlaid, recoverEveryMs, options));
+  return ok(await assemble(means, budget, counted("sweep"), recoverEveryMs, options));
 }
 
 /** Ends early, and holds nothing up, when the signal aborts. */

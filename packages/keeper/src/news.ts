@@ -8,6 +8,7 @@ import {
   type LinkTokenCreateResponse,
   type Result,
 } from "sett";
+import { itemGet } from "sett/endpoints";
 import { plaidKeys, type Receiver } from "sett/webhook";
 import { createInbox, type Inbox, type InboxOptions } from "./inbox/inbox.ts";
 import { createSubscriptions, type EventHandler } from "./inbox/subscriptions.ts";
@@ -170,7 +171,7 @@ const notAsked = ({ kind }: KeeperFailure): Failure => ({
   why: "aborted",
   code: null,
   detail: `the keeper did not ask: ${kind}`,
-  path: "/item/get",
+  path: itemGet.path,
   attempts: 0,
   lost: 0,
 });

@@ -6,6 +6,7 @@ import { inspect } from "node:util";
 import { createSandbox, type FaultEffect, type Sandbox } from "@sett/sandbox";
 import { Item, Link, unwrap, type Config } from "sett";
 import type { Keeper, KeeperOptions } from "../src/keeper.ts";
+import { linkRequest } from "./keeper-stage.ts";
 import { configFor, failure, institution, open, publicToken, value, violations } from "./lifecycle-world.ts";
 
 export interface Place {
@@ -248,18 +249,9 @@ export function lifecycleContract(place: Place): void {
     });
 
     test("an exchange that is lost is looked for with the link token, and else said to be lost", async () => {
-      const link_token = unwrap(
-        await Link.createToken(
-          {
-            client_name: "Test",
-            language: "en",
-            country_codes: ["US"],
-            products: ["transactions"],
-            user: { client_user_id: "u" },
-          },
-          plaid,
-        ),
-      ).link_token;
+      const linkToken = async () =>
+        unwrap(await Link.createToken({ ...linkRequest, products: ["transactions"] }, plaid)).link_token;
+      const link_token = await linkToken();
       const { public_token } = sandbox.control.link.complete(link_token);
       sandbox.control.faults.add({ path: paths.exchange, then: "drop-after-commit" });
       const lost = failure(await keeper.link(public_token!, { userId: "u_lost", linkToken: link_token }));
@@ -273,18 +265,7 @@ export function lifecycleContract(place: Place): void {
       assert.equal(value(found).state, "healthy");
 
       // The token in hand is too old, and Plaid has another for the same session.
-      const other = unwrap(
-        await Link.createToken(
-          {
-            client_name: "Test",
-            language: "en",
-            country_codes: ["US"],
-            products: ["transactions"],
-            user: { client_user_id: "u" },
-          },
-          plaid,
-        ),
-      ).link_token;
+      const other = await linkToken();
       const session = sandbox.control.link.complete(other);
       sandbox.control.faults.add({ path: paths.exchange, then: "reset" });
       const stale = `public-sandbox-${"0".repeat(8)}-0000-0000-0000-${"0".repeat(12)}`;

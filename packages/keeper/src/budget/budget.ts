@@ -69,6 +69,8 @@ export interface Budget {
   refused(path: string, code: string, about: About): void;
   /** Changes the budget of one endpoint, for all processes, within seconds and for good. */
   set(path: string, change: BudgetChange): Promise<Result<BudgetState, DatabaseFailure>>;
+  /** Where one endpoint stands for all processes, as the database has it now. */
+  read(path: string): Promise<Result<BudgetState, DatabaseFailure>>;
   /** Of each endpoint that this process has used, as it last saw it. */
   state(): readonly BudgetState[];
   /** Lets those who wait go ("stopped"), gives unspent slots back and writes down what was used. */
@@ -144,6 +146,11 @@ export function openBudget(options: BudgetOptions): Budget {
         ...(share !== undefined && { share }),
       });
       return done.ok ? ok(till.view()) : err(done.error);
+    },
+    async read(path) {
+      const till = tillOf(path);
+      const done = await till.read();
+      return done.ok ? ok(till.view()) : done;
     },
     state: () => [...tills.values()].map((till) => till.view()),
     async close() {

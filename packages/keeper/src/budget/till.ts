@@ -181,6 +181,12 @@ export class Till {
     return done.ok ? ok(undefined) : done;
   }
 
+  /** Learns what other processes have made of the row, and tells it what this one has used. */
+  async read(): Promise<Result<void, DatabaseFailure>> {
+    const done = await this.#trade(0);
+    return done.ok ? ok(undefined) : done;
+  }
+
   view() {
     const { path, account } = this.#options;
     const { allowance } = this.#kept;

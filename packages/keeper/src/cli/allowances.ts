@@ -9,7 +9,7 @@ import { Stop } from "./exits.ts";
 
 /** Where an endpoint stands for all processes, read from the database. */
 export async function readAllowance(budget: Budget, path: string): Promise<BudgetState> {
-  const read = await budget.set(path, {});
+  const read = await budget.read(path);
   if (read.ok) return read.value;
   const { text, ending } = sentence({ kind: "database", database: read.error });
   throw new Stop(ending, text);

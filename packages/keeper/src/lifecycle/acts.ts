@@ -1,11 +1,11 @@
 // The acts on one Item that the keeper offers, each written down first and then carried out: for the door, and for
 // sweeps, whose calls go another way to Plaid.
 
-import { err, ok, type Item as Items, type Result } from "sett";
+import { ok, type Item as Items, type Result } from "sett";
 import { itemRemove } from "sett/endpoints";
 import type { Act, Flights } from "./flights.ts";
 import type { KeeperFailure } from "./failure.ts";
-import { readItem, viewOf, type ItemView } from "./ledger.ts";
+import { readView, type ItemView } from "./ledger.ts";
 import { sealText, type Means } from "./means.ts";
 import { beginRemoval, removal } from "./remove.ts";
 import { beginRotation, rotation } from "./rotate.ts";
@@ -68,9 +68,7 @@ export async function unlessAlready(
   itemId: string,
   done: Result<ItemView, KeeperFailure>,
 ): Promise<Result<ItemView, KeeperFailure>> {
-  if (done.ok || done.error.kind !== kind) return done;
-  const row = await readItem(means, itemId);
-  return row.ok ? ok(viewOf(row.value)) : err(row.error);
+  return !done.ok && done.error.kind === kind ? readView(means, itemId) : done;
 }
 
 // What is written down is done again until it is done; so a mistake must be found before, as sett would find it then.

@@ -103,9 +103,13 @@ export async function bringIn(
   token: Sealed,
 ): Promise<Result<Brought, KeeperFailure>> {
   const { environment, now, database } = means;
-  const intent = await database.differences
-    .lockRows(sql.selectFrom("intents").select("outcome").where("intent_id", "=", intent_id))
-    .executeTakeFirst();
+  // An import has no intent: the application still has the token.
+  const intent =
+    kind === "exchange"
+      ? await database.differences
+          .lockRows(sql.selectFrom("intents").select("outcome").where("intent_id", "=", intent_id))
+          .executeTakeFirst()
+      : undefined;
   const { user_id, institution_id, institution_name } = about;
   const made =
     intent?.outcome === "done"
@@ -140,8 +144,10 @@ export async function bringIn(
     const rows = about.fingerprints.map((text) => ({ item_id, fingerprint: Buffer.from(text, "hex") }));
     await sql.insertInto("fingerprints").values(rows).execute();
   }
-  await closeIntent(means, sql, intent_id, { outcome: "done", request_id, givenUp: true });
-  await sql.updateTable("intents").set({ item_id }).where("intent_id", "=", intent_id).execute();
+  if (kind === "exchange") {
+    await closeIntent(means, sql, intent_id, { outcome: "done", request_id, givenUp: true });
+    await sql.updateTable("intents").set({ item_id }).where("intent_id", "=", intent_id).execute();
+  }
   const detail = made ? {} : { again: true };
   await addEvent(means, sql, {
     kind: kind === "import" ? "item.imported" : "item.linked",

@@ -6,7 +6,7 @@ import type { ItemState } from "../database/schema.ts";
 import { idOf, publicFromText } from "../vault/recipient.ts";
 import { openStream, sealStream, type ExportFailure, type SealedHead } from "../vault/sealed-stream.ts";
 import type { KeeperFailure } from "./failure.ts";
-import { addEvent, type ItemView } from "./ledger.ts";
+import { addEvent, intentIsOpen, type ItemView } from "./ledger.ts";
 import { databaseFailed, openText, transact, type Means } from "./means.ts";
 import { listItems, selected, type Selection } from "./selection.ts";
 import type { Lend } from "./use.ts";
@@ -156,18 +156,7 @@ async function withTokens(
         "items.item_id",
       )
       .select(["item_id", "token", "key_id"])
-      .select((row) =>
-        row
-          .exists(
-            row
-              .selectFrom("intents")
-              .select("intent_id")
-              .whereRef("intents.item_id", "=", "items.item_id")
-              .where("intents.kind", "=", "rotate")
-              .where("settled_at", "is", null),
-          )
-          .as("turning"),
-      )
+      .select(intentIsOpen("rotate").as("turning"))
       .execute(),
   );
   if (!found.ok) return err(databaseFailed(found.error));

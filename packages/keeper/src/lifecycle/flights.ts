@@ -9,6 +9,7 @@ import { lockItem, type IntentRow, type ItemRow, type ItemView } from "./ledger.
 import { databaseFailed, transact, type Means } from "./means.ts";
 import { leaseOfItem } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
+import { patience, Turns } from "./turns.ts";
 
 /** An Item under way: its row as of the start, the intent that is open, the lease that both are under. */
 export interface Flight {
@@ -23,15 +24,12 @@ export type Begin = (sql: Sql, item: ItemRow, lease: Lease) => Promise<Result<In
 /** Does what the intent says and closes it. `resumed`: it may have been done already. It gives up the lease. */
 export type Act = (flight: Flight, resumed: boolean) => Promise<Result<ItemView, KeeperFailure>>;
 
-const shortestPauseMs = 5;
-const longestPauseMs = 100;
-
 export class Flights {
   readonly #means: Means;
   readonly #salvage: Salvage;
   /** Finishes whatever kind of intent was left open. */
   readonly #finish: Act;
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
   readonly #landings = new Map<string, Promise<Result<undefined, KeeperFailure>>>();
 
   constructor(means: Means, salvage: Salvage, finish: Act) {
@@ -42,7 +40,7 @@ export class Flights {
 
   /** Begins and acts, once the Item is free and nothing on it is open. */
   fly(itemId: string, begin: Begin, act: Act): Promise<Result<ItemView, KeeperFailure>> {
-    return this.#inTurn(itemId, async () => {
+    return this.#turns.take(itemId, async () => {
       for (;;) {
         const boarded = await this.#board(itemId, begin, this.#means.patienceMs);
         if (!boarded.ok) return boarded;
@@ -58,43 +56,25 @@ export class Flights {
   land(itemId: string, patienceMs = this.#means.patienceMs): Promise<Result<undefined, KeeperFailure>> {
     const under = this.#landings.get(itemId);
     if (under) return under;
-    const landing = this.#inTurn(itemId, async (): Promise<Result<undefined, KeeperFailure>> => {
-      for (;;) {
-        const boarded = await this.#board(itemId, undefined, patienceMs);
-        if (!boarded.ok) return boarded;
-        if (!boarded.value) return ok(undefined);
-        const finished = await this.#finish(boarded.value.flight, true);
-        if (finished.ok) continue;
-        if (isInTheWay(finished.error) || finished.error.kind === "stranded") return finished;
-      }
-    }).finally(() => this.#landings.delete(itemId));
+    const landing = this.#turns
+      .take(itemId, async (): Promise<Result<undefined, KeeperFailure>> => {
+        for (;;) {
+          const boarded = await this.#board(itemId, undefined, patienceMs);
+          if (!boarded.ok) return boarded;
+          if (!boarded.value) return ok(undefined);
+          const finished = await this.#finish(boarded.value.flight, true);
+          if (finished.ok) continue;
+          if (isInTheWay(finished.error) || finished.error.kind === "stranded") return finished;
+        }
+      })
+      .finally(() => this.#landings.delete(itemId));
     this.#landings.set(itemId, landing);
     return landing;
   }
 
   /** Whether somebody in this process is at the Item. */
   isAt(itemId: string): boolean {
-    return this.#turns.has(itemId);
-  }
-
-  /** Resolves when nothing of this process is under way. */
-  async idle(): Promise<void> {
-    while (this.#turns.size > 0) await Promise.all(this.#turns.values());
-  }
-
-  async #inTurn<Value>(itemId: string, work: () => Promise<Value>): Promise<Value> {
-    const before = this.#turns.get(itemId);
-    const turn = before ? before.then(work) : work();
-    const over = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turns.set(itemId, over);
-    try {
-      return await turn;
-    } finally {
-      if (this.#turns.get(itemId) === over) this.#turns.delete(itemId);
-    }
+    return this.#turns.isTaken(itemId);
   }
 
   /** Takes the lease; gives what is open under it, or what `begin` opened, or undefined if there is nothing to do. */
@@ -106,7 +86,8 @@ export class Flights {
     const means = this.#means;
     const brought = await this.#salvage.bringInFor(itemId);
     if (!brought.ok) return brought;
-    for (let waited = 0, pause = shortestPauseMs; ;) {
+    const waits = patience(means, patienceMs);
+    for (;;) {
       const seen = await this.#look(itemId);
       if (!seen.ok) return seen;
       if (!begin && !seen.value.open) return ok(undefined);
@@ -115,10 +96,7 @@ export class Flights {
         if (!taken.ok) return taken;
         if (taken.value !== "held") return ok(taken.value);
       }
-      if (waited >= patienceMs) return err({ kind: "busy", item_id: itemId });
-      await means.wait(pause);
-      waited += pause;
-      pause = Math.min(2 * pause, longestPauseMs);
+      if (!(await waits())) return err({ kind: "busy", item_id: itemId });
     }
   }
 

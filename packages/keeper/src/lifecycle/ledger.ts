@@ -2,7 +2,7 @@
 // added. Every function takes the transaction it belongs to.
 
 import { err, ok, type Result } from "sett";
-import type { Selectable } from "kysely";
+import { sql as raw, type Selectable } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import { releaseLease, type Lease } from "../database/leases.ts";
 import type { IntentKind, IntentOutcome, IntentsTable, ItemState, ItemsTable } from "../database/schema.ts";
@@ -70,6 +70,12 @@ export async function readItem(means: Means, itemId: string): Promise<Result<Ite
   return found.value ? ok(found.value) : err({ kind: "unknown-item", item_id: itemId });
 }
 
+/** The Item as others may see it. */
+export async function readView(means: Means, itemId: string): Promise<Result<ItemView, KeeperFailure>> {
+  const row = await readItem(means, itemId);
+  return row.ok ? ok(viewOf(row.value)) : row;
+}
+
 export async function readIntent(
   means: Means,
   intentId: string,
@@ -79,6 +85,12 @@ export async function readIntent(
   );
   return found.ok ? found : err({ kind: "database", database: found.error });
 }
+
+/** For a query over `items`: whether something is open on the Item, of this kind where one is told. */
+export const intentIsOpen = (kind?: IntentKind) =>
+  raw<unknown>`exists (select 1 from intents where intents.item_id = items.item_id and intents.settled_at is null${
+    kind ? raw` and intents.kind = ${raw.lit(kind)}` : raw``
+  })`;
 
 export interface NewIntent {
   readonly intent_id: string;

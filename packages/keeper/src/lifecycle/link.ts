@@ -11,8 +11,7 @@ import {
   addEvent,
   closeIntent,
   readIntent,
-  readItem,
-  viewOf,
+  readView,
   type Ending,
   type IntentRow,
   type ItemView,
@@ -158,10 +157,7 @@ async function exchange(
   const looked = await salvage.look();
   const known = looked.ok ? await readIntent(means, intent_id) : looked;
   if (!known.ok) return leave(means, lease, known);
-  if (known.value?.item_id) {
-    const row = await readItem(means, known.value.item_id);
-    return row.ok ? ok(viewOf(row.value)) : row;
-  }
+  if (known.value?.item_id) return readView(means, known.value.item_id);
   if (!(await renew(means, lease))) return unfinished(second.error);
   if (link_token !== null) {
     const other = await otherToken(means, link_token, public_token, about);

@@ -8,15 +8,13 @@ import { readIntent, readItem, viewOf, type IntentRow, type ItemView } from "./l
 import { link, resumeExchange, type Linked, type LinkOptions } from "./link.ts";
 import { databaseFailed, type Means } from "./means.ts";
 import type { Salvage } from "./salvage.ts";
+import { patience, Turns } from "./turns.ts";
 
 /** Links: see `Keeper.link`. */
 export type LinkOnce = (publicToken: string, options: LinkOptions) => Promise<Result<Linked, KeeperFailure>>;
 
-const shortestPauseMs = 5;
-const longestPauseMs = 100;
-
 export function linker(means: Means, salvage: Salvage): LinkOnce {
-  const turns = new Map<string, Promise<unknown>>();
+  const turns = new Turns();
   return async (publicToken, options) => {
     // A mistake, which `link` names.
     if (typeof publicToken !== "string" || publicToken === "")
@@ -25,20 +23,7 @@ export function linker(means: Means, salvage: Salvage): LinkOnce {
     if (!made.ok) return err({ kind: "vault", vault: made.error });
     const name = made.value.toString("hex");
     // Those of one process take turns, so that the others need not be asked.
-    const before = turns.get(name);
-    const turn = (before ?? Promise.resolve()).then(() =>
-      linkAs(means, salvage, name, publicToken, options, before !== undefined),
-    );
-    const over = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    turns.set(name, over);
-    try {
-      return await turn;
-    } finally {
-      if (turns.get(name) === over) turns.delete(name);
-    }
+    return turns.take(name, (isSecond) => linkAs(means, salvage, name, publicToken, options, isSecond));
   };
 }
 
@@ -51,18 +36,15 @@ async function linkAs(
   isSecond: boolean,
 ): Promise<Result<Linked, KeeperFailure>> {
   let looks = isSecond;
-  for (let waited = 0, pause = shortestPauseMs; ;) {
+  const waits = patience(means, means.patienceMs);
+  for (;;) {
     if (looks) {
       const intent = await readIntent(means, name);
       if (!intent.ok) return intent;
       const found = intent.value && (await endOf(means, salvage, intent.value));
       if (found === "elsewhere") {
-        if (waited >= means.patienceMs)
-          return err({ kind: "unfinished", item_id: null, intent_id: name, cause: null });
-        await means.wait(pause);
-        waited += pause;
-        pause = Math.min(2 * pause, longestPauseMs);
-        continue;
+        if (await waits()) continue;
+        return err({ kind: "unfinished", item_id: null, intent_id: name, cause: null });
       }
       if (found && found !== "again") return found.ok ? ok({ ...found.value, duplicates: [] }) : found;
       if (found === "again") {

@@ -10,9 +10,8 @@ import {
   lockItem,
   openIntent,
   readIntent,
-  readItem,
+  readView,
   settle,
-  viewOf,
   type ItemRow,
   type ItemView,
 } from "./ledger.ts";
@@ -147,8 +146,7 @@ export async function stranded(
   if (!known.ok) return leave(means, lease, known);
   if (known.value?.settled_at !== null) {
     await letGo(means, lease);
-    const row = await readItem(means, item_id);
-    return row.ok ? ok(viewOf(row.value)) : row;
+    return readView(means, item_id);
   }
   const request_id = requestIdOf(failure);
   const said = strandedFor(item_id, request_id, intent.opened_at);

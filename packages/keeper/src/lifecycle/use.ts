@@ -4,6 +4,7 @@
 import { err, ok, type Result } from "sett";
 import type { Flights } from "./flights.ts";
 import { strandedFor, type KeeperFailure } from "./failure.ts";
+import { intentIsOpen } from "./ledger.ts";
 import { databaseFailed, openText, type Means } from "./means.ts";
 
 /** With so many rotations during one piece of work, somebody is rotating in a circle. */
@@ -25,18 +26,7 @@ export function lender(means: Means, flights: Flights): Lend {
     sql
       .selectFrom("items")
       .select(["item_id", "state", "token", "key_id", "token_version", "token_at"])
-      .select((row) =>
-        row
-          .exists(
-            row
-              .selectFrom("intents")
-              .select("intent_id")
-              .where("intents.item_id", "=", value("item_id"))
-              .where("intents.kind", "=", "rotate")
-              .where("settled_at", "is", null),
-          )
-          .as("turning"),
-      )
+      .select(intentIsOpen("rotate").as("turning"))
       .where("items.item_id", "=", value("item_id"))
       .where("environment", "=", means.environment),
   );

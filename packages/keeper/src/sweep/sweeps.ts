@@ -113,7 +113,6 @@ export function createSweeps(
 async function perMinuteOf(budget: Budget, operation: SweepOperation): Promise<number | null> {
   const path = pathOf[operation];
   if (path === undefined) return null;
-  // Changes nothing, and reads what all processes have learned.
-  const state = await budget.set(path, {});
+  const state = await budget.read(path);
   return state.ok && state.value.perMinute !== null ? state.value.perMinute * (1 - state.value.share) : null;
 }

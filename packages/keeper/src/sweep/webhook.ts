@@ -5,17 +5,18 @@
 import { Item, ok, type Result } from "sett";
 import { sql as raw } from "kysely";
 import type { Sql } from "../database/connection.ts";
+import { claimLeases, releaseLeases, type Lease } from "../database/leases.ts";
 import { leaseOfItem } from "../lifecycle/arrival.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
+import { intentIsOpen } from "../lifecycle/ledger.ts";
 import { openText, transact, type Means } from "../lifecycle/means.ts";
-import { asItWas, noteLimit, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
+import { asItWas, judge, noteLimit, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { failed, done, type Ended, type Entry } from "./settle.ts";
 import { pathOf } from "./sweep.ts";
 
 interface Leased extends One {
-  readonly lease: { readonly name: string; readonly fence: number };
-  readonly untilMs: number;
+  readonly lease: Lease;
   readonly token: Buffer;
   readonly key_id: string | null;
 }
@@ -24,7 +25,7 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
   const { means, patience } = ground;
   const single = oneByOne(ground, "webhook");
   /** Of each Item that is under a lease of ours. */
-  const leases = new Map<string, Leased["lease"]>();
+  const leases = new Map<string, Lease>();
   const isLeased = (one: One | Leased): one is Leased => "lease" in one;
 
   return {
@@ -33,14 +34,10 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
       const fresh = entries.filter(({ attempt }) => attempt === 0);
       const singles = await single.prepare(held, again);
       if (!singles.ok) return singles;
-      const ended = [...singles.value.ended];
+      const judged = judge(ground, held, fresh);
+      const worth = judged.rest;
+      const ended = [...singles.value.ended, ...judged.ended];
       const ready: (One | Leased)[] = [...singles.value.ready];
-      const worth: Entry[] = [];
-      for (const entry of fresh) {
-        const said = verdict(ground, held, entry);
-        if (said) ended.push(said);
-        else worth.push(entry);
-      }
       if (worth.length === 0) return ok({ ended, ready });
       const taken = await take(means, worth);
       if (!taken.ok) return taken;
@@ -66,7 +63,7 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
       if ((await ground.budget.take(pathOf.webhook, about)) === "stopped" || held.signal.aborted)
         return asItWas(one);
       // The lease must outlive the call.
-      if (means.now() + (means.plaid.timeoutMs ?? 30_000) > one.untilMs) return asItWas(one);
+      if (means.now() + (means.plaid.timeoutMs ?? 30_000) > one.lease.untilMs) return asItWas(one);
       const opened = await openText(means, token, { purpose: "token", subject: item_id }, key_id);
       if (!opened.ok) return failed(entry, 1, opened.error, means.now(), patience);
       const answer = await Item.updateWebhook(opened.value, targetOf(held, entry), means.plaid);
@@ -80,9 +77,9 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
 
     async also(sql, held, ended) {
       const ours = ended.filter(({ entry }) => leases.has(entry.item_id));
-      const released = await giveBack(
-        means,
+      const released = await releaseLeases(
         sql,
+        means.database.differences.rows,
         ours.map(({ entry }) => leases.get(entry.item_id)!),
       );
       const isOurs = (one: Ended) => leases.has(one.entry.item_id);
@@ -114,14 +111,13 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
     async dropped(ended) {
       const some = ended.flatMap(({ entry }) => leases.get(entry.item_id) ?? []);
       // Where this fails they run out.
-      void (await means.database.read((sql) => giveBack(means, sql, some)));
+      void (await means.database.read((sql) => releaseLeases(sql, means.database.differences.rows, some)));
     },
   };
 }
 
 interface Taken {
-  readonly lease: Leased["lease"];
-  readonly untilMs: number;
+  readonly lease: Lease;
   readonly row:
     | (Pick<NonNullable<Entry["now"]>, "state" | "token_version" | "webhook"> & {
         readonly token: Buffer | null;
@@ -140,81 +136,25 @@ function take(
   const { rows } = database.differences;
   const ids = entries.map(({ item_id }) => item_id).sort();
   return transact(means, async (sql) => {
-    const untilMs = now() + leaseMs;
-    const claimed = sql
-      .insertInto("leases")
-      .columns(["name", "holder", "fence", "until_ms"])
-      .expression(
-        sql
-          .selectFrom(rows("wanted", { name: { kind: "text", values: ids.map(leaseOfItem) } }))
-          .select([
-            "wanted.name",
-            raw<string>`${holder}`.as("holder"),
-            raw<number>`1`.as("fence"),
-            raw<number>`${raw.lit(untilMs)}`.as("until_ms"),
-          ])
-          // SQLite reads ON CONFLICT after a SELECT as a join's ON, unless there is a WHERE.
-          .where(raw<boolean>`1 = 1`),
-      )
-      .onConflict((conflict) =>
-        conflict
-          .column("name")
-          .doUpdateSet((row) => ({ holder, fence: row("leases.fence", "+", 1), until_ms: untilMs }))
-          .where("leases.until_ms", "<=", now()),
-      )
-      .returning(["name", "fence"])
-      .execute();
-    const leases = new Map((await claimed).map((lease) => [lease.name, lease]));
+    const names = ids.map(leaseOfItem);
+    const leases = await claimLeases(sql, rows, { names, holder, now: now(), forMs: leaseMs });
     const items = await sql
       .selectFrom(rows("wanted", { id: { kind: "text", values: ids } }))
       .innerJoin("items", "items.item_id", "wanted.id")
       .select(["items.item_id", "items.state", "items.token_version", "items.webhook", "items.token"])
       .select("items.key_id")
-      .select((row) =>
-        row
-          .exists(
-            row
-              .selectFrom("intents")
-              .select("intent_id")
-              .whereRef("intents.item_id", "=", "items.item_id")
-              .where("settled_at", "is", null),
-          )
-          .as("open"),
-      )
+      .select(intentIsOpen().as("open"))
       .execute();
     const byId = new Map(items.map((row) => [row.item_id, row]));
     return ok(
       new Map(
         ids.flatMap((id) => {
           const lease = leases.get(leaseOfItem(id));
-          return lease ? [[id, { lease, untilMs, row: byId.get(id) }] as const] : [];
+          return lease ? [[id, { lease, row: byId.get(id) }] as const] : [];
         }),
       ),
     );
   });
-}
-
-/** Gives leases back; names those that were ours still. */
-async function giveBack(
-  { database }: Means,
-  sql: Sql,
-  leases: readonly Leased["lease"][],
-): Promise<ReadonlySet<string>> {
-  if (leases.length === 0) return new Set();
-  const released = await sql
-    .updateTable("leases")
-    .from(
-      database.differences.rows("mine", {
-        name: { kind: "text", values: leases.map(({ name }) => name) },
-        fence: { kind: "integer", values: leases.map(({ fence }) => fence) },
-      }),
-    )
-    .set({ until_ms: 0 })
-    .whereRef("leases.name", "=", "mine.name")
-    .whereRef("leases.fence", "=", "mine.fence")
-    .returning("leases.name")
-    .execute();
-  return new Set(released.map(({ name }) => name));
 }
 
 async function write(
