@@ -39,19 +39,19 @@ export async function assemble(
   const paced = { ...means, plaid: sweepPlaid };
   const sweeping = createSweeps(paced, { acts: createActs(paced, salvage, flights), budget, url });
 
-  const underWay = new Set<Promise<unknown>>();
+  let underWay = 0;
+  let whenIdle = () => {};
+  const over = () => {
+    if (--underWay === 0) whenIdle();
+  };
   let closed = false;
   const closing = new AbortController();
   /** Refuses after the end, and lets `close` wait for what was begun before it. */
   const counted = <Value>(work: () => Promise<Value>): Promise<Value> => {
     if (closed) throw new TypeError("the keeper has been closed");
     const working = work();
-    const over = working.then(
-      () => undefined,
-      () => undefined,
-    );
-    underWay.add(over);
-    void over.then(() => underWay.delete(over));
+    underWay++;
+    working.then(over, over);
     return working;
   };
   const link = linker(means, salvage);
@@ -103,7 +103,7 @@ export async function assemble(
         const since = means.now();
         const linked = await link(publicToken, options);
         // Its first webhooks may have come before it was here.
-        if (linked.ok) void counted(news.linked);
+        if (linked.ok && !closed) void counted(news.linked);
         return linked.ok ? asked(linked.value, since) : linked;
       }),
     importItem: (accessToken, { userId } = {}) =>
@@ -153,7 +153,10 @@ export async function assemble(
       closing.abort();
       clearInterval(timer);
       await sweeping.close();
-      while (underWay.size > 0) await Promise.all(underWay);
+      await new Promise<void>((resolve) => {
+        whenIdle = resolve;
+        if (underWay === 0) resolve();
+      });
       await news.close();
       await salvage.idle();
       await budget.close();

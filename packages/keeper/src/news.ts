@@ -53,6 +53,9 @@ export interface News {
 /** Who is told of what comes to nothing. */
 export type Hearers = Pick<InboxOptions, "onRefusal" | "onProblem">;
 
+/** So that one look serves many links. */
+const lookAfterMs = 20;
+
 /** Applied deliveries are needed for as long as one may be repeated, 5 minutes; a day lets a person look. */
 const forgetAfterMs = 24 * 3_600_000;
 
@@ -94,7 +97,7 @@ export function createNews(
   let looking: Promise<void> | undefined;
   /** Whoever comes before a look has begun shares it. */
   const linked = () =>
-    (looking ??= new Promise(setImmediate).then(async () => {
+    (looking ??= means.wait(lookAfterMs).then(async () => {
       looking = undefined;
       const found = await waiting({});
       if (found.ok && found.value.length > 0) void (await inbox.apply());

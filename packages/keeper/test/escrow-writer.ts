@@ -1,6 +1,7 @@
 // A process that records until it is killed, or that says what it finds: see escrow.test.ts.
 
 import { randomUUID } from "node:crypto";
+import { ok } from "sett";
 import { openEscrow } from "../src/escrow/escrow.ts";
 import { value } from "./contract/database.ts";
 
@@ -12,7 +13,7 @@ if (what === "replay") {
 } else {
   for (let index = 0; ; index++) {
     const id = `w${index}`;
-    value(await escrow.record({ id, at: index, meta: {}, sealed: Buffer.alloc(100, 1) }));
+    value(await escrow.record({ id, at: index, meta: {} }, async () => ok(Buffer.alloc(100, 1))));
     process.send!(id);
   }
 }

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
+import { ok } from "sett";
 import { openEscrow, type Escrow } from "../src/escrow/escrow.ts";
 import { encodeRecord, encodeSettled, scan, type EscrowRecord } from "../src/escrow/journal.ts";
 import { value } from "./contract/database.ts";
@@ -28,12 +29,13 @@ const entry = (id: string, more: Partial<EscrowRecord> = {}): EscrowRecord => ({
   sealed: Buffer.from(`sealed ${id}`),
   ...more,
 });
+const keepIn = (escrow: Escrow, record: EscrowRecord) => escrow.record(record, async () => ok(record.sealed));
 const ids = (records: readonly EscrowRecord[]) => records.map(({ id }) => id).sort();
 
 /** As a process leaves it that is killed: its files as they are, its lock gone. */
 async function abandoned(records: readonly EscrowRecord[], settled: readonly string[] = []): Promise<string> {
   const escrow = value(await openEscrow(folder, { mint }));
-  await Promise.all(records.map((record) => escrow.record(record)));
+  await Promise.all(records.map((record) => keepIn(escrow, record)));
   for (const id of settled) await escrow.settle(id);
   await escrow.close();
   const [name] = (await readdir(folder)).filter((file) => file.endsWith(".journal"));
@@ -156,7 +158,7 @@ describe("the escrow", () => {
     const escrow = value(await openEscrow("/e", { mint, files: disk.files }));
     const before = disk.syncs();
     const outcomes = await Promise.all(
-      Array.from({ length: 200 }, (_, index) => escrow.record(entry(`r${index}`))),
+      Array.from({ length: 200 }, (_, index) => keepIn(escrow, entry(`r${index}`))),
     );
     assert.ok(outcomes.every(({ ok }) => ok));
     assert.ok(disk.syncs() - before <= 3, `${disk.syncs() - before} syncs`);
@@ -165,7 +167,7 @@ describe("the escrow", () => {
   test("compaction keeps what is open, and the file small", async () => {
     const escrow = value(await openEscrow(folder, { mint, compactAt: 10_000 }));
     for (let index = 0; index < 300; index++) {
-      value(await escrow.record(entry(`r${index}`, { sealed: Buffer.alloc(200, 1) })));
+      value(await keepIn(escrow, entry(`r${index}`, { sealed: Buffer.alloc(200, 1) })));
       if (index % 100 !== 0) value(await escrow.settle(`r${index}`));
     }
     const [name] = (await readdir(folder)).filter((file) => file.endsWith(".journal"));
@@ -182,7 +184,7 @@ describe("the escrow", () => {
     value(await escrow.replay());
     await escrow.settle("theirs");
     for (let index = 0; index < 20; index++) {
-      await escrow.record(entry(`r${index}`));
+      await keepIn(escrow, entry(`r${index}`));
       await escrow.settle(`r${index}`);
     }
     await escrow.close();
@@ -240,7 +242,7 @@ describe("the escrow", () => {
 
   test("two in one process do not take each other's, and looking does not loosen a lock", async () => {
     const one = value(await openEscrow(folder, { mint }));
-    value(await one.record(entry("one's")));
+    value(await keepIn(one, entry("one's")));
     const two = value(await openEscrow(folder, { mint }));
     for (let times = 0; times < 3; times++) assert.deepEqual(value(await two.replay()).records, []);
     const child = fork(join(import.meta.dirname, "escrow-writer.ts"), [folder, "replay"], {
@@ -266,7 +268,7 @@ describe("the escrow on a disk that fails", () => {
         value(await escrow.replay());
         for (let index = 0; index < 12; index++) {
           const group = [`${index}a`, `${index}b`];
-          const outcomes = await Promise.all(group.map((id) => escrow.record(entry(id))));
+          const outcomes = await Promise.all(group.map((id) => keepIn(escrow, entry(id))));
           for (const [at, id] of group.entries()) if (outcomes[at]!.ok) acknowledged.add(id);
           settled.add(`${index}a`);
           await escrow.settle(`${index}a`);
@@ -298,7 +300,7 @@ describe("the escrow on a disk that fails", () => {
       const escrow = value(await openEscrow("/e", { mint, files: disk.files, compactAt: 400 }));
       const acknowledged: string[] = [];
       const add = async (id: string) => {
-        const outcome = await escrow.record(entry(id));
+        const outcome = await keepIn(escrow, entry(id));
         if (outcome.ok) acknowledged.push(id);
         return outcome;
       };

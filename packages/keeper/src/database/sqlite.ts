@@ -1,6 +1,7 @@
 // SQLite in one file. Two connections: one reads, so that nobody sees what is not committed yet; one writes, for all
 // of this process in turn. Transactions that wait while one is being written share the next commit and its fsync (group
-// commit), each inside a savepoint of its own, so that one that fails takes nothing else with it.
+// commit), and one that fails takes nothing else with it: each is inside a savepoint of its own, but for those that
+// hardly ever fail, which are done without, and with it if one of them does.
 
 import BetterSqlite, { type Database as Handle, type Statement } from "better-sqlite3";
 import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
@@ -85,7 +86,8 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
 
   const fromReader = statements(reader);
   const fromWriter = statements(writer);
-  const [savepoint, release, back, commit, rollback] = [
+  const [begin, savepoint, release, back, commit, rollback] = [
+    "begin immediate",
     "savepoint one",
     "release one",
     "rollback to one",
@@ -94,7 +96,7 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
   ].map((text) => {
     const statement = writer.prepare(text);
     return () => void statement.run();
-  }) as [() => void, () => void, () => void, () => void, () => void];
+  }) as [() => void, () => void, () => void, () => void, () => void, () => void];
 
   const transaction = <Value>(work: Work<Value>, patience = patienceMs): Promise<Value> =>
     new Promise<Value>((resolve, reject) => {
@@ -104,7 +106,7 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
     });
 
   const together = (plan: Plan) => {
-    const steps = byRow(plan).map((step) => ({ ...step, statement: fromWriter(step.sql) }));
+    const steps = byRow(plan).map((step) => ({ ...step, statement: fromWriter(step.sql).statement }));
     return (given: Given) =>
       new Promise<void>((resolve, reject) => {
         if (closed) return reject(closedFailure());
@@ -119,39 +121,43 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
 
   const onWriter: Run = ({ sql, parameters }) => execute(fromWriter(sql), parameters);
   const onItsOwn: Run = (query) => {
-    const statement = fromReader(query.sql);
-    if (statement.readonly) return execute(statement, query.parameters);
+    const prepared = fromReader(query.sql);
+    if (prepared.readonly) return execute(prepared, query.parameters);
     return transaction(async (sql) => ({ commit: true, value: await sql.executeQuery(query) }));
   };
   const { sql, bind } = createSql(sqlite.spelling, onItsOwn);
 
   async function drain(): Promise<void> {
+    let again = false;
     while (queue.length > 0) {
       // Whoever was woken by the last commit, or by the same round of the event loop, comes along.
       await new Promise(setImmediate);
       try {
-        await begin(writer);
+        await locked(begin);
       } catch (error) {
         for (const { reject } of queue.splice(0)) reject(error);
         continue;
       }
-      await batch();
+      again = await batch(again || !queue[0]!.atOnce);
     }
     // In the same breath as the look at the queue: whoever comes after it starts anew.
     draining = undefined;
   }
 
-  async function batch(): Promise<void> {
+  /** True where it is to be done again, with savepoints: a savepoint copies each page that is written in it. */
+  async function batch(withSavepoints: boolean): Promise<boolean> {
     const members: Waiting[] = [];
     const tell: (() => void)[] = [];
     const end = performance.now() + batchMs;
     let committing = false;
     try {
-      do {
+      while (queue.length > 0 && performance.now() < end && (withSavepoints || queue[0]!.atOnce)) {
         const waiting = queue.shift()!;
         members.push(waiting);
-        tell.push(waiting.atOnce ? memberAtOnce(waiting) : await member(waiting));
-      } while (queue.length > 0 && performance.now() < end);
+        if (!waiting.atOnce) tell.push(await member(waiting));
+        else if (withSavepoints) tell.push(memberAtOnce(waiting));
+        else tell.push(doneAtOnce(waiting));
+      }
       committing = true;
       commit();
     } catch (thrown) {
@@ -161,10 +167,15 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
       } catch {
         // Then the next BEGIN fails, and says so to those who come next.
       }
+      if (!withSavepoints && isConstraint(error)) {
+        queue.unshift(...members);
+        return true;
+      }
       for (const { reject } of members) reject(committing ? unsureOf(error) : error);
-      return;
+      return false;
     }
     for (const one of tell) one();
+    return false;
   }
 
   /** Does one piece of work in its savepoint. Gives what is to be told once the batch is on disk; throws if all is lost. */
@@ -186,18 +197,23 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
     return tell;
   }
 
-  function memberAtOnce({ work, resolve, reject }: Waiting): () => void {
+  function memberAtOnce(waiting: Waiting): () => void {
     savepoint();
+    let tell: () => void;
     try {
-      (work as AtOnce)();
+      tell = doneAtOnce(waiting);
     } catch (thrown) {
       const error = fromSqlite(thrown);
       if (!writer.inTransaction) throw error;
       back();
-      release();
-      return () => reject(error);
+      tell = () => waiting.reject(error);
     }
     release();
+    return tell;
+  }
+
+  function doneAtOnce({ work, resolve }: Waiting): () => void {
+    (work as AtOnce)();
     return () => resolve(undefined);
   }
 
@@ -217,12 +233,11 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
 }
 
 /** Takes the lock for writing. Waits for another process in the event loop's time, not in SQLite's, which would stand still. */
-async function begin(writer: Handle): Promise<void> {
+async function locked(begin: () => void): Promise<void> {
   const end = performance.now() + busyMs;
   for (;;) {
     try {
-      writer.prepare("begin immediate").run();
-      return;
+      return begin();
     } catch (thrown) {
       const error = fromSqlite(thrown);
       const busy = error instanceof DatabaseError && error.failure.kind === "busy";
@@ -233,32 +248,42 @@ async function begin(writer: Handle): Promise<void> {
 }
 
 /** Prepared statements by their text: SQLite is so fast that preparing one takes longer than running it. */
-function statements(handle: Handle): (text: string) => Statement {
-  const known = new Map<string, Statement>();
+function statements(handle: Handle): (text: string) => Prepared {
+  const known = new Map<string, Prepared>();
   return (text) => {
-    let statement = known.get(text);
-    if (!statement) {
+    let prepared = known.get(text);
+    if (!prepared) {
       try {
-        statement = handle.prepare(text);
+        const statement = handle.prepare(text);
+        const { reader, readonly } = statement;
+        prepared = { statement, reader, readonly };
       } catch (error) {
         throw fromSqlite(error);
       }
       if (known.size >= maxStatements) known.delete(known.keys().next().value!);
-      known.set(text, statement);
+      known.set(text, prepared);
     }
-    return statement;
+    return prepared;
   };
 }
 
-function execute(statement: Statement, parameters: readonly unknown[]): QueryResult<unknown> {
+/** With what is known of it, for to ask it each time is a call into SQLite. */
+interface Prepared extends Pick<Statement, "reader" | "readonly"> {
+  readonly statement: Statement;
+}
+
+function execute({ statement, reader }: Prepared, parameters: readonly unknown[]): QueryResult<unknown> {
   try {
-    if (statement.reader) return { rows: statement.all(...parameters) };
+    if (reader) return { rows: statement.all(...parameters) };
     const { changes } = statement.run(...parameters);
     return { numAffectedRows: BigInt(changes), rows: [] };
   } catch (error) {
     throw fromSqlite(error);
   }
 }
+
+const isConstraint = (error: unknown) =>
+  error instanceof DatabaseError && error.failure.kind === "constraint";
 
 /** A commit that failed for want of room did not happen; one whose fsync failed may have. */
 function unsureOf(error: unknown): unknown {

@@ -54,10 +54,12 @@ interface Adopted {
 export type Kept = "kept" | "settled";
 
 interface Waiting {
-  readonly bytes: Buffer;
-  readonly record: EscrowRecord | undefined;
-  readonly done: (result: Result<Kept, EscrowFailure>) => void;
-  readonly over: Promise<Result<Kept, EscrowFailure>>;
+  /** Of the record; undefined for what only says that one is settled. */
+  readonly id: string | undefined;
+  /** Its bytes; called when its turn has come. */
+  readonly make: () => Promise<Result<Buffer, unknown>>;
+  readonly done: (result: Result<Kept, unknown>) => void;
+  readonly over: Promise<Result<Kept, unknown>>;
   /** `queued`: not a byte of it is in a file yet. */
   state: "queued" | "writing" | "settled";
 }
@@ -125,10 +127,17 @@ export class Escrow {
 
   /**
    * Resolves with `kept` when the record would survive a power cut, or with `settled` if it was settled before that. An
-   * `err` means that it may not survive: do not rely on it.
+   * `err` means that it may not survive: do not rely on it. `seal` is asked for the bytes when the record's turn has
+   * come, so that one that is settled before costs nothing; what it says against it comes back.
    */
-  record(record: EscrowRecord): Promise<Result<Kept, EscrowFailure>> {
-    return this.#append(encodeRecord(record), record);
+  record<Problem = never>(
+    about: Omit<EscrowRecord, "sealed">,
+    seal: () => Promise<Result<Buffer, Problem>>,
+  ): Promise<Result<Kept, EscrowFailure | Problem>> {
+    return this.#append<Problem>(about.id, async () => {
+      const sealed = await seal();
+      return sealed.ok ? ok(encodeRecord({ ...about, sealed: sealed.value })) : sealed;
+    });
   }
 
   /**
@@ -147,7 +156,7 @@ export class Escrow {
     const adopted = [...this.#adopted].filter(({ open }) => open.has(id));
     const own = this.#live.delete(id);
     if (!own && adopted.length === 0) return ok(undefined);
-    const written = await this.#append(encodeSettled(id), undefined);
+    const written = await this.#append(undefined, async () => ok(encodeSettled(id)));
     for (const { open, settled } of adopted) {
       open.delete(id);
       settled.add(id);
@@ -224,12 +233,16 @@ export class Escrow {
     this.#lock?.release();
   }
 
-  #append(bytes: Buffer, record: EscrowRecord | undefined): Promise<Result<Kept, EscrowFailure>> {
+  #append<Problem = never>(
+    id: string | undefined,
+    make: () => Promise<Result<Buffer, Problem>>,
+  ): Promise<Result<Kept, EscrowFailure | Problem>> {
     if (this.#closed) throw new TypeError("the escrow has been closed");
-    const { promise: over, resolve: done } = Promise.withResolvers<Result<Kept, EscrowFailure>>();
-    const waiting: Waiting = { bytes, record, done, over, state: "queued" };
+    const { promise: over, resolve } = Promise.withResolvers<Result<Kept, EscrowFailure | Problem>>();
+    const done = resolve as Waiting["done"];
+    const waiting: Waiting = { id, make, done, over, state: "queued" };
     this.#queue.push(waiting);
-    if (record) this.#coming.set(record.id, waiting);
+    if (id !== undefined) this.#coming.set(id, waiting);
     this.#pumping ??= this.#pump();
     return over;
   }
@@ -237,26 +250,34 @@ export class Escrow {
   /** Writes all that waits in one go, and syncs once if any of it is a record. */
   async #pump(): Promise<void> {
     while (this.#queue.length > 0) {
-      // A database that is at hand has committed before this, and then there is nothing to write.
+      // A database that is at hand commits in the next round of the event loop, and then there is nothing to write.
+      await new Promise(setImmediate);
       await new Promise(setImmediate);
       const batch = this.#queue.splice(0).filter(({ state }) => state === "queued");
       if (batch.length === 0) continue;
       for (const waiting of batch) waiting.state = "writing";
-      const outcome = await asValue(() => this.#write(batch));
+      const made = await Promise.all(
+        batch.map(async (waiting) => ({ ...waiting, bytes: await waiting.make() })),
+      );
+      const whole = made.flatMap(({ id, bytes }) => (bytes.ok ? [{ id, bytes: bytes.value }] : []));
+      const outcome = await asValue(() => this.#write(whole));
       if (!outcome.ok) this.#broken = true;
-      for (const { record, bytes, done } of batch) {
-        if (record) this.#coming.delete(record.id);
-        if (outcome.ok && record) this.#live.set(record.id, bytes);
-        done(outcome.ok ? ok("kept") : outcome);
+      for (const { id, bytes, done } of made) {
+        if (id !== undefined) this.#coming.delete(id);
+        if (outcome.ok && bytes.ok && id !== undefined) this.#live.set(id, bytes.value);
+        done(!bytes.ok ? bytes : outcome.ok ? ok("kept") : outcome);
       }
     }
     // In the same breath as the look at the queue: whoever comes after it starts anew.
     this.#pumping = undefined;
   }
 
-  async #write(batch: readonly Waiting[]): Promise<undefined> {
+  async #write(
+    batch: readonly { readonly id: string | undefined; readonly bytes: Buffer }[],
+  ): Promise<undefined> {
+    if (batch.length === 0) return;
     if (this.#broken || this.#size > this.#compactAt) await this.#writeAnew();
-    const bytes = Buffer.concat(batch.map((waiting) => waiting.bytes));
+    const bytes = Buffer.concat(batch.map(({ bytes }) => bytes));
     const file = this.#file!;
     if (this.#size + bytes.length > this.#room) {
       const room = Math.ceil(bytes.length / roomBytes) * roomBytes;
@@ -265,7 +286,7 @@ export class Escrow {
     }
     await file.write(bytes, this.#size);
     this.#size += bytes.length;
-    if (batch.some(({ record }) => record)) await file.sync();
+    if (batch.some(({ id }) => id !== undefined)) await file.sync();
   }
 
   /** A new file with what is not settled takes the place of the old one, which stays whole until then. */

@@ -131,6 +131,7 @@ async function drifted(
     .selectFrom("intents")
     .select("intent_id")
     .where("item_id", "=", itemId)
+    .where("kind", "<>", "exchange") // as its index says
     .where("kind", "=", "webhook")
     .where((is) => is.or([is("settled_at", "is", null), is("settled_at", ">", answer.at - skewMs)]))
     .limit(1)

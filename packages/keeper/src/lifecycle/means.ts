@@ -60,11 +60,12 @@ export async function sealText(
   return sealed.ok ? sealed : err({ kind: "vault", vault: sealed.error });
 }
 
+/** `keyId`: what the row says of it, where that is to be held against the envelope. */
 export async function openText(
   { vault }: Means,
   envelope: Uint8Array,
   place: Place,
-  keyId: string | null,
+  keyId: string | null = null,
 ): Promise<Result<string, KeeperFailure>> {
   const opened = await vault.open(envelope, place, keyId);
   if (!opened.ok) return err({ kind: "vault", vault: opened.error });

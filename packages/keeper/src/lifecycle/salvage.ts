@@ -11,6 +11,8 @@ import { arrive, arriveNew, type Given } from "./arrival.ts";
 import type { ItemView } from "./ledger.ts";
 import { sealText, transact, type Means } from "./means.ts";
 
+type VaultFailed = Extract<KeeperFailure, { readonly kind: "vault" }>;
+
 interface Held {
   readonly item_id: string;
   readonly intent_id: string;
@@ -64,12 +66,13 @@ export class Salvage {
 
   async #record(given: Given, id: string): Promise<Result<undefined, KeeperFailure>> {
     const { escrow, now, at, environment } = this.#means;
-    const sealed = await this.#seal(given, id);
-    if (!sealed.ok) return sealed;
     const { kind, item_id, intent_id } = given;
     const meta = { kind, environment, item_id, intent_id };
-    const recorded = await escrow.record({ id, at: now(), meta, sealed: sealed.value });
-    if (!recorded.ok) return err({ kind: "escrow", escrow: recorded.error });
+    const recorded = await escrow.record({ id, at: now(), meta }, () => this.#seal(given, id));
+    if (!recorded.ok) {
+      const { error } = recorded;
+      return err("vault" in error ? error : { kind: "escrow", escrow: error });
+    }
     if (recorded.value === "kept")
       await at(given.kind === "exchange" ? "link: escrowed" : "rotate: escrowed");
     return ok(undefined);
@@ -176,7 +179,7 @@ export class Salvage {
     return written;
   }
 
-  async #seal(given: Given, id: string): Promise<Result<Buffer, KeeperFailure>> {
+  async #seal(given: Given, id: string): Promise<Result<Buffer, VaultFailed>> {
     const plain = Buffer.from(JSON.stringify(given));
     const place = { purpose: "escrow", subject: id } as const;
     const sealed = await this.#means.vault.sealPortable(plain, place);

@@ -87,6 +87,7 @@ const makeWhole = (means: Means, { item_id, revision }: ItemRow, request_id: str
       .updateTable("intents")
       .set({ outcome: "not-done" })
       .where("item_id", "=", item_id)
+      .where("kind", "<>", "exchange") // as its index says
       .where("outcome", "=", "stranded")
       .execute();
     const detail = { from: "stranded", to: "healthy", why: "its token works after all" };

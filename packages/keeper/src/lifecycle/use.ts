@@ -4,7 +4,7 @@
 import { err, ok, type Result } from "sett";
 import type { Flights } from "./flights.ts";
 import { strandedFor, type KeeperFailure } from "./failure.ts";
-import { intentIsOpen } from "./ledger.ts";
+import { intentIsOpen, readItem } from "./ledger.ts";
 import { databaseFailed, openText, type Means } from "./means.ts";
 
 /** With so many rotations during one piece of work, somebody is rotating in a circle. */
@@ -22,10 +22,11 @@ export type Lend = <Value>(
 ) => Promise<Result<Value, KeeperFailure>>;
 
 export function lender(means: Means, flights: Flights): Lend {
+  // No column more than is needed each time: what is brought but not looked at shows.
   const find = means.database.statement<{ item_id: string }, Row>((sql, value) =>
     sql
       .selectFrom("items")
-      .select(["item_id", "state", "token", "key_id", "token_version", "token_at"])
+      .select(["state", "token", "token_version"])
       .select(intentIsOpen("rotate").as("turning"))
       .where("items.item_id", "=", value("item_id"))
       .where("environment", "=", means.environment),
@@ -37,7 +38,10 @@ export function lender(means: Means, flights: Flights): Lend {
       if (!found.ok) return err(databaseFailed(found.error));
       const row = found.value[0];
       if (!row) return err({ kind: "unknown-item", item_id: itemId });
-      if (row.state === "stranded") return err(strandedFor(itemId, null, row.token_at));
+      if (row.state === "stranded") {
+        const whole = await readItem(means, itemId);
+        return whole.ok ? err(strandedFor(itemId, null, whole.value.token_at)) : whole;
+      }
       if (row.state === "removing" || row.state === "removed" || row.token === null)
         return err({ kind: row.state === "removing" ? "removing" : "removed", item_id: itemId });
       if (row.turning) {
@@ -45,7 +49,7 @@ export function lender(means: Means, flights: Flights): Lend {
         if (!landed.ok) return landed;
         continue;
       }
-      const token = await openText(means, row.token, { purpose: "token", subject: itemId }, row.key_id);
+      const token = await openText(means, row.token, { purpose: "token", subject: itemId });
       return token.ok ? ok({ token: token.value, version: row.token_version }) : token;
     }
   };
@@ -73,12 +77,9 @@ export function lender(means: Means, flights: Flights): Lend {
 }
 
 interface Row {
-  readonly item_id: string;
   readonly state: string;
   readonly token: Buffer | null;
-  readonly key_id: string | null;
   readonly token_version: number;
-  readonly token_at: number;
   readonly turning: unknown;
 }
 

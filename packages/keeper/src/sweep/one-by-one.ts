@@ -137,6 +137,7 @@ async function withRequestIds(
     .selectFrom(database.differences.rows("asked", { id: { kind: "text", values: ids } }))
     .innerJoin("intents", "intents.item_id", "asked.id")
     .select(["intents.item_id", "intents.request_id"])
+    .where("intents.kind", "<>", "exchange") // as their index says
     .where("intents.kind", "=", operation)
     .where("intents.outcome", "=", "done")
     .where("intents.opened_at", ">=", since)
