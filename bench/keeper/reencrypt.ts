@@ -3,6 +3,7 @@
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { built } from "../built.ts";
 import { start } from "../programs.ts";
 import type { Comparison, Promised } from "../report.ts";
 import { middle, ratio } from "../rounds.ts";
@@ -10,12 +11,10 @@ import type { Pace } from "../run.ts";
 import { withPlaces } from "./compare.ts";
 import type { Order, Told } from "./reencrypting.ts";
 
-const program = ["--conditions=@sett/source", "--disable-warning=ExperimentalWarning"];
 const perSecond = ({ rows, ms }: Told) => (rows * 1_000) / ms;
 
-async function run(order: Order): Promise<Told> {
-  const file = `${import.meta.dirname}/reencrypting.ts`;
-  const child = start([process.execPath, ...program, file], true);
+async function run(file: string, order: Order): Promise<Told> {
+  const child = start([process.execPath, file], true);
   child.send(order);
   const stop = new AbortController();
   child.once("exit", () => stop.abort(new Error("the process ended before its time")));
@@ -23,10 +22,11 @@ async function run(order: Order): Promise<Told> {
   return told;
 }
 
-export function compareReencryption({ rounds }: Pace): Promise<Comparison> {
+export async function compareReencryption({ rounds }: Pace): Promise<Comparison> {
   const asked = Number(process.env["SETT_BENCH_ROWS"] ?? 0);
   const count = asked > 0 ? asked : rounds > 3 ? 100_000 : 20_000;
   const passes = Math.max(1, Math.min(3, Math.round(300_000 / count)));
+  const file = await built("keeper/reencrypting.ts");
   return withPlaces(async ({ database }) => {
     const rows: Comparison["rows"][number][] = [];
     const promises: Promised[] = [];
@@ -36,13 +36,13 @@ export function compareReencryption({ rounds }: Pace): Promise<Comparison> {
       const orders: Omit<Order, "what">[] = [];
       for (const who of ["bare", "sett"] as const) {
         const order = { who, url: await database[place](`reencrypt-${who}`), rows: count, ring };
-        await run({ ...order, what: "fill" });
+        await run(file, { ...order, what: "fill" });
         orders.push(order);
         seen.set(who, []);
       }
       for (let pass = 0; pass < passes; pass++) {
         for (const order of orders) {
-          const told = await run({ ...order, what: "pass" });
+          const told = await run(file, { ...order, what: "pass" });
           if (told.rows !== count) throw new Error(`${told.rows} of ${count} rows were sealed anew`);
           seen.get(order.who)!.push(told);
         }
@@ -58,7 +58,7 @@ export function compareReencryption({ rounds }: Pace): Promise<Comparison> {
       title: "Rows sealed anew a second",
       how:
         `${count} Items, 250 at a time, each opened, sealed under a new data key and updated; the bare loop does the same ` +
-        `with node:crypto and one statement a batch (SQLite: one transaction). ${passes} interleaved passes, medians.`,
+        `with node:crypto and one statement a batch (SQLite: one transaction). Ours has its heap as the program \`sett\` has it. ${passes} interleaved passes, medians.`,
       columns: ["", "bare/s", "sett/s", "sett to bare", "bare MiB", "sett MiB"],
       rows,
       promises,

@@ -16,12 +16,8 @@ export interface Program<Told> {
 const flags = ["--conditions=@sett/source", "--disable-warning=ExperimentalWarning"];
 
 /** Starts a file of this folder, or any other by its whole path; it reads its order with `ordered`. */
-export function startProgram<Order extends object, Told>(
-  file: string,
-  order: Order,
-  nodeFlags: readonly string[] = [],
-): Program<Told> {
-  const child = start([process.execPath, ...flags, ...nodeFlags, resolve(import.meta.dirname, file)], true);
+export function startProgram<Order extends object, Told>(file: string, order: Order): Program<Told> {
+  const child = start([process.execPath, ...flags, resolve(import.meta.dirname, file)], true);
   const said: Told[] = [];
   let wake = () => {};
   child.on("message", (message) => {

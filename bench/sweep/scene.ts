@@ -22,8 +22,8 @@ export interface Scene {
   fill(count: number, from?: number): Promise<void>;
   workers(
     count: number,
-    order: Pick<WorkOrder, "share" | "inFlight">,
-    program?: { readonly file: string; readonly nodeFlags: readonly string[] },
+    order: Pick<WorkOrder, "share" | "inFlight" | "plainHeap">,
+    file?: string,
   ): Promise<Program<"ready" | Worked>[]>;
   /** Submits, waits for the end, and says how long it took, from the first Item begun to the last settled. */
   sweep(operation: Operation, options?: Omit<SweepOptions, "dryRun">): Promise<Swept>;
@@ -55,9 +55,9 @@ export async function withScene<Value>(
       place,
       keeper,
       fill: (count, from) => fill(keeper, url, count, from),
-      async workers(count, order, { file, nodeFlags } = { file: "worker.ts", nodeFlags: [] }) {
+      async workers(count, order, file = "worker.ts") {
         const started = Array.from({ length: count }, () =>
-          startProgram<WorkOrder, "ready" | Worked>(file, { ...place, ...order }, nodeFlags),
+          startProgram<WorkOrder, "ready" | Worked>(file, { ...place, ...order }),
         );
         for (const worker of started) await worker.next();
         return started;

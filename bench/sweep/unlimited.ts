@@ -1,17 +1,14 @@
 // Where Plaid sets no limit: webhooks moved a second by one worker, whose every step is on disk, beside a pool of
 // promises with the official client, which writes nothing down; and the memory of a worker as fleets grow.
 
+import { built } from "../built.ts";
 import type { Comparison, Promised } from "../report.ts";
 import type { Pace } from "../run.ts";
 import type { Pooled, PoolOrder } from "./pool.ts";
-import { builtWorker } from "./built.ts";
 import { startProgram } from "./program.ts";
 import { stopped, withScene } from "./scene.ts";
 
 const inFlight = 64;
-/** As docs/sweeps.md advises: V8 takes 100 MiB for young objects otherwise, whether it needs them or not. */
-const smallHeap = ["--max-semi-space-size=8"];
-
 interface Seen {
   readonly perSecond: number;
   readonly rss: number;
@@ -19,14 +16,10 @@ interface Seen {
   readonly submitSeconds: number;
 }
 
-async function sett(
-  baseUrl: string,
-  items: number,
-  program: { readonly file: string; readonly nodeFlags: readonly string[] },
-): Promise<Seen> {
+async function sett(baseUrl: string, items: number, file: string, plainHeap = false): Promise<Seen> {
   return withScene("unlimited", { baseUrl }, async ({ fill, workers, sweep }) => {
     await fill(items);
-    const started = await workers(1, { share: null, inFlight }, program);
+    const started = await workers(1, { share: null, inFlight, plainHeap }, file);
     const webhook = "https://after.example/plaid";
     // Nobody acknowledges here.
     const { status, ms, submitMs } = await sweep("webhook", { webhook, acknowledgeWithinMs: 1 });
@@ -68,15 +61,15 @@ export async function compareUnlimited({ rounds, full }: Pace): Promise<Comparis
     rows.push([name, perSecond, perSecond / bare.perSecond, cpuMicros, rss, ours ? submitSeconds : null]);
   row(`plaid 47.0.0 (official), pool, ${peers} Items`, bare, false);
   const memory: number[] = [];
-  const file = await builtWorker();
+  const file = await built("sweep/worker.ts");
   for (const items of sizes) {
-    const seen = await sett(baseUrl, items, { file, nodeFlags: smallHeap });
+    const seen = await sett(baseUrl, items, file);
     row(`sett, one worker, ${items} Items`, seen, true);
     memory.push(seen.rss);
     if (items === peers) {
       const to = seen.perSecond / bare.perSecond;
       promises.push({ what: "calls a second to the official client's", value: to, least: 3 });
-      row(`the same, Node's own heap`, await sett(baseUrl, items, { file, nodeFlags: [] }), true);
+      row(`the same, Node's own heap`, await sett(baseUrl, items, file, true), true);
     }
   }
   await server.end();
@@ -89,8 +82,8 @@ export async function compareUnlimited({ rounds, full }: Pace): Promise<Comparis
   return {
     title: "Webhooks moved a second, without limits",
     how:
-      `A node:http server answers /item/webhook/update at once; ${inFlight} calls in flight on either side. One worker on PostgreSQL ` +
-      `with \`node ${smallHeap.join(" ")}\`, against a loop that keeps no record. CPU is the worker's process alone, its start included.`,
+      `A node:http server answers /item/webhook/update at once; ${inFlight} calls in flight on either side. One worker on PostgreSQL, ` +
+      `its heap as the program \`sett\` has it, against a loop that keeps no record. CPU is the worker's process alone, its start included.`,
     columns: ["", "calls/s", "to official", "CPU µs/call", "MiB at most", "submit s"],
     rows,
     promises,

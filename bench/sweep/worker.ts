@@ -1,5 +1,6 @@
 // A process that works on sweeps until it is told to stop, and then says what Plaid answered and what it cost.
 
+import { setFlagsFromString } from "node:v8";
 import { pooledPost } from "sett/node";
 import { keeperAt, type Place } from "./fleet.ts";
 import { ordered, told } from "./program.ts";
@@ -10,6 +11,8 @@ export interface WorkOrder extends Place {
   /** What is kept free for live calls; null for no budget at all. */
   readonly share: number | null;
   readonly inFlight: number;
+  /** Node's own heap, and not what the program `sett` makes of it. */
+  readonly plainHeap?: boolean;
 }
 
 export interface Worked {
@@ -23,6 +26,7 @@ export interface Worked {
 }
 
 const order = await ordered<WorkOrder>();
+if (!order.plainHeap) setFlagsFromString("--semi-space-growth-factor=1");
 const tally = new Tally(order.tempo ? clockOf(order.tempo).now : Date.now);
 const pool = pooledPost();
 const { share, inFlight } = order;

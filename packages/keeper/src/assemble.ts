@@ -1,11 +1,12 @@
-// What is behind the keeper's door: the rooms put together, each call of the door counted, so that `close` can wait for
-// what is under way, and the rounds that come by themselves.
+// What is behind the keeper's door: the rooms put together, the rounds that come by themselves, and the end of it all, in
+// an order that loses nothing.
 
 import { ok, type Config, type Result } from "sett";
 import { itemGet } from "sett/endpoints";
 import type { Budget } from "./budget/budget.ts";
 import type { Keeper, KeeperOptions } from "./keeper.ts";
-import { createActs, createFinish, unlessAlready } from "./lifecycle/acts.ts";
+import { createActs, createFinish, unlessAlready, type Acts } from "./lifecycle/acts.ts";
+import { createDoor } from "./lifecycle/door.ts";
 import type { KeeperFailure } from "./lifecycle/failure.ts";
 import { Flights } from "./lifecycle/flights.ts";
 import { forgetUser } from "./lifecycle/forget.ts";
@@ -19,6 +20,7 @@ import { recover, type Recovery } from "./lifecycle/recover.ts";
 import { Salvage } from "./lifecycle/salvage.ts";
 import { listItems } from "./lifecycle/selection.ts";
 import { abandon } from "./lifecycle/stranded.ts";
+import { itemIdOf } from "./lifecycle/texts.ts";
 import { lender } from "./lifecycle/use.ts";
 import { publicTokenTaker } from "./hosted.ts";
 import { createNews } from "./news.ts";
@@ -35,27 +37,30 @@ export async function assemble(
   const { database, vault, escrow } = means;
   const salvage = new Salvage(means);
   const flights = new Flights(means, salvage, createFinish(means, salvage));
-  const acts = createActs(means, salvage, flights);
   const paced = { ...means, plaid: sweepPlaid };
-  const sweeping = createSweeps(paced, { acts: createActs(paced, salvage, flights), budget, url });
+  const door = createDoor();
+  const { counted } = door;
+  /** Each counted by itself: a worker is not waited for beyond its grace, but a call of its may bring a token. */
+  const countedActs = (means: Means): Acts => {
+    const acts = createActs(means, salvage, flights);
+    return {
+      rotate: (...asked) => counted(() => acts.rotate(...asked)),
+      updateWebhook: (...asked) => counted(() => acts.updateWebhook(...asked)),
+      remove: (...asked) => counted(() => acts.remove(...asked)),
+    };
+  };
+  /** What nobody waits for must not end the process; nor must a bug in a log line. */
+  const problem = (what: unknown) => {
+    try {
+      onProblem?.(what);
+    } catch {}
+  };
+  const sweeping = createSweeps(paced, { acts: countedActs(paced), budget, url, door, problem });
 
-  let underWay = 0;
-  let whenIdle = () => {};
-  const over = () => {
-    if (--underWay === 0) whenIdle();
-  };
-  let closed = false;
-  const closing = new AbortController();
-  /** Refuses after the end, and lets `close` wait for what was begun before it. */
-  const counted = <Value>(work: () => Promise<Value>): Promise<Value> => {
-    if (closed) throw new TypeError("the keeper has been closed");
-    const working = work();
-    underWay++;
-    working.then(over, over);
-    return working;
-  };
+  const acts = createActs(means, salvage, flights);
   const link = linker(means, salvage);
   const news = createNews(means, lender(means, flights), {
+    closing: door.closing,
     onRefusal,
     onProblem,
     takePublicToken: linkFromWebhooks && publicTokenTaker(linkFromWebhooks, link),
@@ -85,13 +90,30 @@ export async function assemble(
       })
       .finally(() => (recovering = undefined)));
   const tidy = async () => {
-    void (await recoverOnce());
-    await news.work();
+    void (await recoverOnce().catch(problem));
+    await news.work().catch(problem);
   };
   const recovered = await recoverOnce();
-  await news.work();
+  await news.work().catch(problem);
   const timer =
-    recoverEveryMs > 0 ? setInterval(() => void counted(tidy), recoverEveryMs).unref() : undefined;
+    recoverEveryMs > 0
+      ? setInterval(() => void counted(tidy).catch(problem), recoverEveryMs).unref()
+      : undefined;
+
+  let ending: Promise<void> | undefined;
+  /** From the outside in: each room is left only when nobody who needs it is at work any more. */
+  const end = async () => {
+    door.close();
+    clearInterval(timer);
+    await sweeping.close();
+    await door.idle();
+    await news.close();
+    await salvage.idle();
+    await budget.close();
+    await escrow.close();
+    vault.close();
+    await database.close();
+  };
 
   return {
     budget,
@@ -103,7 +125,7 @@ export async function assemble(
         const since = means.now();
         const linked = await link(publicToken, options);
         // Its first webhooks may have come before it was here.
-        if (linked.ok && !closed) void counted(news.linked);
+        if (linked.ok && !door.closed) void counted(news.linked).catch(problem);
         return linked.ok ? asked(linked.value, since) : linked;
       }),
     importItem: (accessToken, { userId } = {}) =>
@@ -116,53 +138,50 @@ export async function assemble(
       counted(async () => {
         if (typeof note !== "string" || note.trim() === "" || note.length > 512)
           throw new TypeError("the note must be a text of 1 to 512 characters");
-        return abandon(means, salvage, flights, itemId, note);
+        return abandon(means, salvage, flights, itemIdOf(itemId), note);
       }),
     importItems: (source, options = {}) =>
       counted(() => {
-        const signal = AbortSignal.any([closing.signal, ...(options.signal ? [options.signal] : [])]);
+        const signal = AbortSignal.any([door.closing, ...(options.signal ? [options.signal] : [])]);
         const permit = (itemId: string | undefined) => budget.take(itemGet.path, { itemId, signal });
-        return importItems(means, source, { ...options, signal }, { heal: news.heal, permit });
+        return importItems(paced, source, { ...options, signal }, { heal: news.heal, permit });
       }),
-    exportItems: (options) => counted(() => exportItems(means, news.use, options)),
+    exportItems: async (options) => {
+      const sealed = await counted(() => exportItems(means, news.use, options));
+      return sealed.ok
+        ? ok({ ...sealed.value, [Symbol.asyncIterator]: () => door.each(sealed.value) })
+        : sealed;
+    },
     forgetUser: (userId) => counted(() => forgetUser(means, userId)),
     list: (selection = {}, page = {}) => counted(() => listItems(means, selection, page)),
-    find: (itemId) => counted(() => readView(means, itemId)),
-    get: (itemId) => counted(() => news.get(itemId)),
-    use: (itemId, work) => counted(() => news.use(itemId, work)),
+    find: (itemId) => counted(() => readView(means, itemIdOf(itemId))),
+    get: (itemId) => counted(() => news.get(itemIdOf(itemId))),
+    use: (itemId, work) => counted(() => news.use(itemIdOf(itemId), work)),
     rotate: (itemId, { from } = {}) =>
       counted(async () => {
-        const done = await news.during(itemId, () => acts.rotate(itemId, from));
+        const done = await news.during(itemIdOf(itemId), () => acts.rotate(itemId, from));
         return unlessAlready(means, "rotated", itemId, done);
       }),
     updateWebhook: (itemId, webhook) =>
-      counted(() => news.during(itemId, () => acts.updateWebhook(itemId, webhook))),
+      counted(() => news.during(itemIdOf(itemId), () => acts.updateWebhook(itemId, webhook))),
     remove: (itemId, reason) =>
-      counted(async () => unlessAlready(means, "removed", itemId, await acts.remove(itemId, reason))),
+      counted(async () =>
+        unlessAlready(means, "removed", itemId, await acts.remove(itemIdOf(itemId), reason)),
+      ),
     sweep: ((operation, options) =>
       counted(() => sweeping.sweep(operation, options as never))) as SubmitSweep,
     sweeps: sweeping.sweeps,
-    receive: news.receive,
-    subscribe: news.subscribe,
-    observe: (itemId, observation) => counted(() => news.observe(itemId, observation)),
-    updateMode: (itemId, request, choices) => counted(() => news.updateMode(itemId, request, choices)),
-    recover: () => counted(recoverOnce),
-    close: async () => {
-      if (closed) return;
-      closed = true;
-      closing.abort();
-      clearInterval(timer);
-      await sweeping.close();
-      await new Promise<void>((resolve) => {
-        whenIdle = resolve;
-        if (underWay === 0) resolve();
-      });
-      await news.close();
-      await salvage.idle();
-      await budget.close();
-      await escrow.close();
-      vault.close();
-      await database.close();
+    // A receiver never rejects: what comes too late is not taken, so Plaid sends it again.
+    receive: async (request) =>
+      door.closed ? new Response(null, { status: 503 }) : counted(() => news.receive(request)),
+    subscribe(name, handler, options) {
+      door.refuseIfClosed();
+      news.subscribe(name, handler, options);
     },
+    observe: (itemId, observation) => counted(() => news.observe(itemIdOf(itemId), observation)),
+    updateMode: (itemId, request, choices) =>
+      counted(() => news.updateMode(itemIdOf(itemId), request, choices)),
+    recover: () => counted(recoverOnce),
+    close: () => (ending ??= end()),
   };
 }

@@ -5,6 +5,7 @@ import type { GivenToken } from "./inbox/applier.ts";
 import type { KeeperFailure } from "./lifecycle/failure.ts";
 import type { LinkOptions } from "./lifecycle/link.ts";
 import type { LinkOnce } from "./lifecycle/once.ts";
+import { isText, longestToken } from "./lifecycle/texts.ts";
 
 /** A session of Link's, as its webhooks name it. */
 export type LinkSession = Pick<GivenToken, "link_token" | "link_session_id">;
@@ -18,9 +19,12 @@ export type LinkFromWebhooks = (
 export const publicTokenTaker =
   (optionsFor: LinkFromWebhooks, link: LinkOnce) =>
   async ({ public_token, link_token, link_session_id }: GivenToken): Promise<boolean> => {
+    // Nobody can exchange it, today or tomorrow.
+    if (!isText(public_token, longestToken)) return true;
     const options = await optionsFor({ link_token, link_session_id });
     if (!options) return true;
-    const linked = await link(public_token, { linkToken: link_token, ...options });
+    const linkToken = isText(link_token, longestToken) ? link_token : undefined;
+    const linked = await link(public_token, { linkToken, ...options });
     return linked.ok || isOver(linked.error);
   };
 

@@ -57,7 +57,7 @@ export interface KeeperOptions {
   readonly onRecovered?: ((recovered: Result<Recovery, KeeperFailure>) => void) | undefined;
   /** Told of each webhook that was not believed. */
   readonly onRefusal?: Hearers["onRefusal"];
-  /** Told of what went wrong with webhooks in the background; nothing is lost, and it is taken up again. */
+  /** Told of what went wrong in the background, with webhooks or otherwise; nothing is lost, and it is taken up again. */
   readonly onProblem?: Hearers["onProblem"];
   /** What Plaid allows, shared by all keepers on the database (docs/budget.md); false to count nothing. */
   readonly budget?: false | Pick<BudgetOptions, "limits" | "share"> | undefined;
@@ -94,7 +94,8 @@ export interface Keeper {
   ): Promise<Result<ImportReport, ImportFailure>>;
   /**
    * Items with their access tokens, sealed to a public key: the bytes of a file that only `openExport` with the private
-   * key can read. It stands in the history before the first token leaves.
+   * key can read. It stands in the history before the first token leaves. When the keeper is closed while it is being
+   * read, the next read throws, and what was written until then is a file that is `cut-short`.
    */
   exportItems(options: ExportOptions): Promise<Result<SealedExport, KeeperFailure>>;
   /**
@@ -115,8 +116,8 @@ export interface Keeper {
   get(itemId: string): Promise<Result<ItemGetResponse, KeeperFailure>>;
   /**
    * Lends the access token to one piece of work and gives what it gives. The work is done again if its token was rotated
-   * meanwhile, which is seen by INVALID_ACCESS_TOKEN in what it gives or throws; the Item's state follows other refusals
-   * in it, such as ITEM_LOGIN_REQUIRED. Let the token out of it nowhere.
+   * meanwhile, which is looked for where what it gives or throws has INVALID_ACCESS_TOKEN or ITEM_NOT_FOUND in it;
+   * the Item's state follows what refusals then stand, such as ITEM_LOGIN_REQUIRED. Let the token out of it nowhere.
    */
   use<Value>(
     itemId: string,
@@ -163,7 +164,12 @@ export interface Keeper {
   /** The rooms behind the door, for what is built on the keeper. */
   readonly database: Database;
   readonly vault: Vault;
-  /** Waits for what is under way, and lets go of everything. What is asked of it afterwards throws. */
+  /**
+   * Waits for what is under way, and lets go of everything; called again, for the same end. An import ends after the rows
+   * at hand, a subscriber after the event at hand, a sweep's worker as its own `close` says, but that each rotation and
+   * removal comes to its end. What is asked of it afterwards throws, as does the next piece of an export or a report that
+   * is still being read; a webhook is answered with 503, so that Plaid sends it again.
+   */
   close(): Promise<void>;
 }
 
@@ -172,6 +178,28 @@ const marginMs = 30_000;
 
 /** Opens a keeper, and finishes what an earlier one left open. Throws a TypeError where an option cannot be right. */
 export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper, KeeperFailure>> {
+  const opened: (() => unknown)[] = [];
+  let keeper: Result<Keeper, KeeperFailure> | undefined;
+  try {
+    return (keeper = await openRooms(options, opened));
+  } finally {
+    // Whoever opens another one in this process must find no lock of ours.
+    if (!keeper?.ok) for (const close of opened.toReversed()) await settled(close);
+  }
+}
+
+/** What went wrong before is what is to be told. */
+const settled = async (close: () => unknown) => {
+  try {
+    await close();
+  } catch {}
+};
+
+/** Says of each room that it has opened how it is closed, whatever comes of the next. */
+async function openRooms(
+  options: KeeperOptions,
+  opened: (() => unknown)[],
+): Promise<Result<Keeper, KeeperFailure>> {
   const {
     plaid,
     keys,
@@ -184,18 +212,18 @@ export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper,
   const environment = plaid.env ?? "sandbox";
   const database = await openDatabase(options.database, { now: now() });
   if (!database.ok) return err({ kind: "database", database: database.error });
+  opened.push(() => database.value.close());
   const vault = await openVault({ database: database.value, ring: keys, environment, now });
-  if (!vault.ok) {
-    await database.value.close();
-    return err({ kind: "vault", vault: vault.error });
-  }
+  if (!vault.ok) return err({ kind: "vault", vault: vault.error });
+  opened.push(() => vault.value.close());
   const holder = mint();
-  const escrow = await openEscrow(folder, { mint: () => holder, files: options.files });
-  if (!escrow.ok) {
-    vault.value.close();
-    await database.value.close();
-    return err({ kind: "escrow", escrow: escrow.error });
-  }
+  const escrow = await openEscrow(folder, {
+    mint: () => holder,
+    files: options.files,
+    isOurs: (meta) => meta["environment"] === environment,
+  });
+  if (!escrow.ok) return err({ kind: "escrow", escrow: escrow.error });
+  opened.push(() => escrow.value.close());
   const budget = openBudget({
     database: database.value,
     clientId: plaid.clientId,
@@ -205,6 +233,7 @@ export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper,
     random: plaid.random ?? Math.random,
     ...(options.budget === false ? { limits: "none" } : options.budget),
   });
+  opened.push(() => budget.close());
   const counted = (use: "live" | "sweep"): Config =>
     options.budget === false ? plaid : { ...plaid, post: budget.post(plaid.post ?? fetchPost, use) };
   const means: Means = {

@@ -53,19 +53,21 @@ export interface News {
 /** Who is told of what comes to nothing. */
 export type Hearers = Pick<InboxOptions, "onRefusal" | "onProblem">;
 
+interface Around extends Hearers, Pick<InboxOptions, "takePublicToken"> {
+  /** Aborts when what is many ends with the one at hand: the rest is for the keeper that is opened next. */
+  readonly closing?: AbortSignal | undefined;
+}
+
 /** So that one look serves many links. */
 const lookAfterMs = 20;
 
 /** Applied deliveries are needed for as long as one may be repeated, 5 minutes; a day lets a person look. */
 const forgetAfterMs = 24 * 3_600_000;
+const betweenPagesMs = 10;
 
-export function createNews(
-  means: Means,
-  lend: Lend,
-  hearers: Hearers & Pick<InboxOptions, "takePublicToken"> = {},
-): News {
+export function createNews(means: Means, lend: Lend, { closing, ...hearers }: Around = {}): News {
   const { database, vault, environment, plaid, now, holder } = means;
-  const subscriptions = createSubscriptions({ database, environment, now, holder });
+  const subscriptions = createSubscriptions({ database, environment, now, holder, signal: closing });
   const ask = (itemId: string, by: Lend, asked: (answer: ItemGetResponse, at: number) => void) =>
     called(itemId, by, async (token) => {
       const at = now();
@@ -108,6 +110,17 @@ export function createNews(
   /** What Plaid cannot tell now, its webhooks or the next answer will. */
   const heal = async (itemId: string) => void (await inbox.heal(itemId));
 
+  let closed = false;
+  let forgetting: Promise<void> | undefined;
+  /** A page at a time, others' turn in between. */
+  const forgetAll = async () => {
+    while (!closed && !closing?.aborted) {
+      const forgotten = await inbox.forget(forgetAfterMs);
+      if (!forgotten.ok || forgotten.value === 0) return;
+      await means.wait(betweenPagesMs);
+    }
+  };
+
   return {
     receive: inbox.receive,
     subscribe(name, handler, options) {
@@ -145,10 +158,11 @@ export function createNews(
     async work() {
       // What fails here is taken up again the next time.
       void (await inbox.apply());
-      void (await inbox.forget(forgetAfterMs));
+      watch.behind(() => (forgetting ??= forgetAll().finally(() => (forgetting = undefined))));
       await subscriptions.tick();
     },
     async close() {
+      closed = true;
       await watch.close();
       await inbox.close();
       await subscriptions.close();

@@ -39,18 +39,21 @@ export function createWatch(lend: Lend, inbox: Pick<Inbox, "notice">, now: () =>
   };
 
   return {
-    use: (itemId, work) =>
-      lend(itemId, async (token) => {
-        const at = now();
-        try {
-          const value = await work(token);
-          look(itemId, at, value);
-          return value;
-        } catch (thrown) {
-          look(itemId, at, thrown);
-          throw thrown;
-        }
-      }),
+    async use(itemId, work) {
+      // Looked at once it stands: what a token was refused that was rotated meanwhile says nothing of the Item.
+      let at = now();
+      try {
+        const used = await lend(itemId, (token) => {
+          at = now();
+          return work(token);
+        });
+        if (used.ok) look(itemId, at, used.value);
+        return used;
+      } catch (thrown) {
+        look(itemId, at, thrown);
+        throw thrown;
+      }
+    },
     async during(itemId, work) {
       const at = now();
       const result = await work();

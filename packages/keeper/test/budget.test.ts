@@ -2,9 +2,12 @@
 // limit it is; a cut is found out, and so is its end. In a time of its own; the database is real.
 
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
+import { err } from "sett";
 import { openBudget, type Budget } from "../src/budget/budget.ts";
 import { openDatabase } from "../src/database/database.ts";
+import { databaseFailure } from "../src/database/failure.ts";
 import { fleet, path, VirtualTime, type Kind } from "./budget-world.ts";
 import { value } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
@@ -218,8 +221,86 @@ test("those who wait are let go by their signal or by the end, and what was used
   const next = open();
   void next.take(path);
   await time.run(10);
-  assert.equal(stateOf(next).usedInLastMinute, 7);
+  // The permit, which no sweep's call has used, and the live calls.
+  assert.equal(stateOf(next).usedInLastMinute, 8);
   await Promise.all([next.close(), time.run(10)]);
+  await database.close();
+});
+
+test("reading writes nothing, and shows what all have used and what this process has not written down yet", async () => {
+  const { time, budget, database, open } = await opened();
+  const rows = () => database.sql.selectFrom("budgets").selectAll().execute();
+  const untouched = value(await budget.read(path));
+  assert.equal(untouched.perMinute, untouched.ceiling);
+  assert.deepEqual([untouched.share, untouched.usedInLastMinute], [0.3, 0]);
+  assert.deepEqual(await rows(), []);
+  const other = open();
+  for (let call = 0; call < 5; call++) await send(other, answer(200));
+  await time.run(600);
+  await other.set(path, { perMinute: 60, share: 0.5 });
+  for (let call = 0; call < 3; call++) await send(budget, answer(200));
+  const written = await rows();
+  for (const reads of ["once", "again"]) {
+    const state = value(await budget.read(path));
+    assert.deepEqual([state.perMinute, state.share, state.usedInLastMinute], [60, 0.5, 8], reads);
+  }
+  assert.deepEqual(await rows(), written);
+  await time.run(600);
+  assert.equal(value(await other.read(path)).usedInLastMinute, 8);
+  await Promise.all([budget.close(), other.close(), time.run(10)]);
+  await database.close();
+});
+
+test("reading while a trade is under way counts what it takes along once", async () => {
+  const { time, budget, database } = await opened();
+  for (let call = 0; call < 4; call++) await send(budget, answer(200));
+  const [set, read] = await Promise.all([budget.set(path, { share: 0.1 }), budget.read(path)]);
+  assert.deepEqual([value(set).usedInLastMinute, value(read).usedInLastMinute], [4, 4]);
+  await Promise.all([budget.close(), time.run(10)]);
+  await database.close();
+});
+
+test("a cut that the database would not take is seen by the process that made it", async () => {
+  const { time, database, budget } = await opened();
+  const transaction = async () => err(databaseFailure("unavailable", "away"));
+  const cut = openBudget({
+    database: { ...database, transaction },
+    clientId: "c",
+    environment: "production",
+    now: () => time.now,
+    wait: time.wait,
+    random: () => 0.5,
+  });
+  const refusal = answer(429, '{"error_code":"ITEM_GET_LIMIT"}');
+  for (const token of ["one", "two"]) await send(cut, refusal, token);
+  const seen = value(await cut.read(path));
+  assert.deepEqual([seen.generation, seen.pausedUntil !== null], [1, true]);
+  assert.equal(value(await budget.read(path)).generation, 0);
+  await Promise.all([cut.close(), budget.close(), time.run(10)]);
+  await database.close();
+});
+
+test("a signal that outlives thousands of takes keeps none of their listeners, and still ends those that wait", async () => {
+  const { time, budget, database } = await opened();
+  const long = new AbortController();
+  const listeners = () => getEventListeners(long.signal, "abort").length;
+  const ways: string[] = [];
+  const takes = 1_200;
+  for (let take = 0; take < takes; take++) {
+    const itemId = `i${take % 60}`; // each of them is called more often than it may be
+    void budget.take(path, { itemId, signal: long.signal }).then((way) => ways.push(way));
+  }
+  await time.run(minute / 2);
+  assert.ok(listeners() > 0 && listeners() <= takes - ways.length, `${listeners()} of ${ways.length}`);
+  await time.run(3 * minute);
+  assert.deepEqual([ways.length, listeners()], [takes, 0]);
+  const many = Array.from({ length: 30 }, () => budget.take(path, { itemId: "i1", signal: long.signal }));
+  await time.run(10);
+  long.abort();
+  const ends = await Promise.all(many);
+  assert.ok(ends.includes("stopped"));
+  assert.equal(listeners(), 0);
+  await Promise.all([budget.close(), time.run(10)]);
   await database.close();
 });
 

@@ -109,7 +109,7 @@ test("a rotation whose answer is lost ends with 7 and the text for support, and 
   assert.match(await world.done(["show", id]), /state +removed/);
 });
 
-test("what was begun and may have happened ends with 5, and the next command finishes it", async (t) => {
+test("what was begun and may have happened ends with 5, is seen, and is finished by the next that changes something", async (t) => {
   const world = await cliWorld(t);
   const id = await world.link();
   world.sandbox.control.faults.add({ path: "/item/remove", times: 3, then: "reset" });
@@ -118,9 +118,14 @@ test("what was begun and may have happened ends with 5, and the next command fin
   const { ok, failure, message } = JSON.parse(asked.stdout);
   assert.deepEqual([ok, failure.kind], [false, "unfinished"]);
   assert.match(message, /do not ask again/);
-  const next = await world.sett(["show", id]);
+  const seen = await world.sett(["show", id]);
+  assert.match(seen.stdout, /state +removing\n[^]*open +remove since/);
+  assert.match(seen.stderr, /is finished by .*sett worker --until-idle/);
+  const next = await world.sett(["worker", "--until-idle"]);
   assert.match(next.stderr, /finished what was left open: 1/);
-  assert.match(next.stdout, /state +removed/);
+  const over = await world.sett(["show", id]);
+  assert.match(over.stdout, /state +removed/);
+  assert.doesNotMatch(over.stderr, /is finished by/);
 });
 
 test("rotate: several want a yes; ids come from stdin as items writes them; one that fails is told among the others", async (t) => {

@@ -10,6 +10,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parse } from "csv-parse/sync";
 import { endingOf, sweepSaid } from "../src/cli/sweep-words.ts";
+import { openDatabase } from "../src/database/database.ts";
+import { claimLease } from "../src/database/leases.ts";
+import { leaseOfShard } from "../src/sweep/rows.ts";
 import type { SweepStatus } from "../src/sweep/sweep.ts";
 import { cliWorld, terminalInput, type CliWorld, type Ended, type How } from "./cli-world.ts";
 import { testPlaces } from "./places.ts";
@@ -70,7 +73,8 @@ test("rotate: a dry run does nothing; without --yes it ends with 3; then each It
   const ids = await linked(world, 3);
   const dry = await world.sett(["sweep", "rotate", "--dry-run", "--order", "riskiest"]);
   assert.equal(dry.code, 0);
-  assert.match(dry.stdout, /^would rotate the tokens of 3 Items.*\n {2}3 healthy\n/);
+  const soon = "less than a second, within what Plaid allows";
+  assert.ok(dry.stdout.startsWith(`would rotate the tokens of 3 Items (${soon})\n  3 healthy\n`), dry.stdout);
   for (const id of ids) assert.ok(dry.stdout.includes(id));
   const [told] = objects(await world.done(["sweep", "rotate", "--dry-run", "--json"]));
   assert.deepEqual([told.total, told.states, told.first.length], [3, { healthy: 3 }, 3]);
@@ -205,6 +209,40 @@ test("webhook: what Plaid acknowledges at sett serve is done; what it does not e
   assert.equal(lines(await world.done(["sweep", "report", "--only", "unacknowledged"])).length, 3);
 });
 
+test("rollback says when there is nothing to put back, and when it is too early to know", async (t) => {
+  const world = await cliWorld(t);
+  await linked(world, 1);
+  const nowhere = ["sweep", "webhook", "--none", "--yes"];
+  await world.done([...nowhere, "--detach"]);
+  await world.done(["sweep", "cancel", "1"]);
+  const idle = await world.sett(["sweep", "rollback", "1", "--yes", "--json"]);
+  assert.deepEqual([idle.code, idle.stdout], [0, ""]);
+  assert.match(idle.stderr, /no such Items; nothing was submitted/);
+
+  // As if a worker had begun with it, whose call is out.
+  const database = await openDatabase(join(world.folder, "sett-data"), { now: Date.now() });
+  assert.ok(database.ok);
+  const { sql } = database.value;
+  const name = leaseOfShard(1, 0);
+  await sql.updateTable("sweeps").set({ begun_at: 1 }).execute();
+  assert.ok(await claimLease(sql, { name, holder: "a worker", now: Date.now(), forMs: 60_000 }));
+  const early = await world.sett(["sweep", "rollback", "1", "--yes"]);
+  assert.deepEqual([early.code, early.stdout], [1, ""]);
+  assert.match(early.stderr, /calls of sweep 1 \(webhook\) are still out: try again in a moment/);
+  await sql.updateTable("leases").set({ until_ms: 0 }).execute();
+  await database.value.close();
+
+  await world.done(nowhere);
+  const back = objects(await world.done(["sweep", "rollback", "2", "--yes", "--json"]));
+  assert.deepEqual(
+    back.map(({ event, sweep: { total, again } }) => [event, total, again]),
+    [
+      ["submitted", 1, false],
+      ["ended", 1, false],
+    ],
+  );
+});
+
 test("remove and reencrypt do what they say; forget then takes the user's name off", async (t) => {
   const world = await cliWorld(t);
   const [id] = await linked(world, 2);
@@ -221,6 +259,8 @@ test("remove and reencrypt do what they say; forget then takes the user's name o
   const none = await world.sett(["sweep", "remove", "--user", user, "--yes"]);
   assert.deepEqual([none.code, none.stdout], [0, ""]);
   assert.match(none.stderr, /no such Items; nothing was submitted/);
+  // What else is sealed is there nevertheless.
+  assert.match(await world.done(["sweep", "reencrypt", "--user", user]), /\(reencrypt\) is done: 0 done/);
 });
 
 test("the history says which user of the machine asked", async (t) => {
@@ -236,7 +276,8 @@ test("the budget is shown and set for all, and a look changes nothing that was l
   const world = await cliWorld(t);
   await linked(world, 1);
   const path = "/item/webhook/update";
-  await world.done(["sweep", "budget", path, "--set", "600", "--share", "0.1"]);
+  const known = await world.sett(["sweep", "budget", path, "--set", "600", "--share", "0.1"]);
+  assert.deepEqual([known.code, /never calls/.test(known.stderr)], [0, false]);
   for (let look = 0; look < 2; look++) {
     const shown = objects(await world.done(["sweep", "budget", "--json"]));
     const { perMinute, share } = shown.find((state) => state.path === path);
@@ -272,6 +313,14 @@ test("a signal lets go of a sweep, which stays, and the same command goes on wit
   assert.match(ended.stderr, /under way already/);
   assert.match(ended.stderr, /[█░]{10} Items \d of 4/);
   assert.deepEqual(await versions(world), [2, 2, 2, 2]);
+});
+
+test("a budget for what sett does not know is set, and said to be so", async (t) => {
+  const world = await cliWorld(t);
+  await linked(world, 1);
+  const other = await world.sett(["sweep", "budget", "/item/nosuch", "--set", "5"]);
+  assert.equal(other.code, 0);
+  assert.match(other.stderr, /sett itself never calls \/item\/nosuch/);
 });
 
 test("--on-done-url is told without secrets, and one that does not answer is no failure", async (t) => {

@@ -115,6 +115,48 @@ for (const full of [["database"], ["escrow"], ["database", "escrow"]] as const) 
   }
 }
 
+for (const well of ["database", "escrow"] as const) {
+  test(`a token that nothing took is there when the keeper is closed, if by then there is room for the ${well}`, async () => {
+    const sandbox = await createSandbox();
+    const plaid = configFor(sandbox);
+    let noRoom = false;
+    const files: Files = {
+      ...nodeFiles,
+      create: async (path) => {
+        const file = await nodeFiles.create(path);
+        return {
+          ...file,
+          write: async (bytes, position) => {
+            if (noRoom) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+            return file.write(bytes, position);
+          },
+        };
+      },
+    };
+    const at = async (step: string) => {
+      if (step !== "rotate: answered") return;
+      noRoom = true;
+      await fill(keeper, true);
+    };
+    const [url, folder] = [place(), place()];
+    const keeper = await open(url, folder, plaid, { at, files });
+    const { item_id } = value(await keeper.link(await publicToken(plaid)));
+    const rotated = await keeper.rotate(item_id);
+    assert.partialDeepStrictEqual(rotated, { ok: false, error: { kind: "pending", kept: "memory" } });
+    if (well === "database") await fill(keeper, false);
+    else noRoom = false;
+    await keeper.close();
+
+    const next = await open(url, folder, plaid, { now: () => Date.now() + 600_000 });
+    const { adopted, open: left, bad } = value(next.recovered);
+    assert.deepEqual([adopted, left, bad], [well === "escrow" ? [item_id] : [], [], []]);
+    value(await next.get(item_id));
+    assert.deepEqual(await violations(sandbox, next, { removals: new Set() }), []);
+    await next.close();
+    await sandbox.close();
+  });
+}
+
 for (const what of ["link", "rotate", "remove"] as const) {
   test(`the power is cut at every step of the escrow's disk: ${what}`, async (t) => {
     let cuts = 0;

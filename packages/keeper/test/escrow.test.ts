@@ -8,10 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
-import { ok } from "sett";
+import { err, ok } from "sett";
 import { openEscrow, type Escrow } from "../src/escrow/escrow.ts";
+import type { Files } from "../src/escrow/files.ts";
 import { encodeRecord, encodeSettled, scan, type EscrowRecord } from "../src/escrow/journal.ts";
-import { value } from "./contract/database.ts";
+import { failure, value } from "./contract/database.ts";
 import { powerCutDisk } from "./power-cut.ts";
 
 let root: string;
@@ -240,6 +241,131 @@ describe("the escrow", () => {
     for (const escrow of both) await value(escrow).close();
   });
 
+  test("a record that cannot be made fails alone: the others of its write are there, and those that come after", async () => {
+    const escrow = value(await openEscrow(folder, { mint }));
+    const tooLarge = keepIn(escrow, entry("large", { sealed: Buffer.alloc(1 << 20) }));
+    const outcomes = await Promise.allSettled([
+      keepIn(escrow, entry("a")),
+      tooLarge,
+      escrow.record(entry("thrown"), () => Promise.reject(new RangeError("mine"))),
+      escrow.record(entry("refused"), async () => err("no" as const)),
+      keepIn(escrow, entry("b")),
+      // One that waits for what then fails.
+      new Promise(setImmediate).then(() => new Promise(setImmediate)).then(() => escrow.settle("large")),
+    ]);
+    assert.deepEqual(
+      outcomes.map((one) => (one.status === "fulfilled" ? one.value : String(one.reason))),
+      [
+        ok("kept"),
+        "TypeError: the record is too large for the escrow",
+        "RangeError: mine",
+        err("no"),
+        ok("kept"),
+        ok(undefined),
+      ],
+    );
+    value(await keepIn(escrow, entry("c")));
+    await escrow.close();
+    const next = value(await openEscrow(folder, { mint }));
+    assert.deepEqual(ids(value(await next.replay()).records), ["a", "b", "c"]);
+    await next.close();
+  });
+
+  test("what was taken over is given until it is settled, whatever fails in between", async () => {
+    const disk = powerCutDisk();
+    for (const name of ["aaa", "bbb"]) {
+      const escrow = value(await openEscrow("/e", { mint: () => name, files: disk.files }));
+      value(await keepIn(escrow, entry(`${name}'s`)));
+      if (name === "aaa") value(await keepIn(escrow, entry("second")));
+      await escrow.close();
+    }
+    let unreadable = "bbb";
+    const files: Files = {
+      ...disk.files,
+      read: async (path) => {
+        if (path === `/e/${unreadable}.journal`) throw Object.assign(new Error("i/o"), { code: "EIO" });
+        return disk.files.read(path);
+      },
+    };
+    const escrow = value(await openEscrow("/e", { mint, files }));
+    assert.equal(failure(await escrow.replay()).code, "EIO");
+    unreadable = "";
+    const given = async () => ids(value(await escrow.replay()).records);
+    assert.deepEqual(await given(), ["aaa's", "bbb's", "second"]);
+    assert.deepEqual(await given(), ["aaa's", "bbb's", "second"]);
+    // Already while it is being settled.
+    const settling = escrow.settle("second");
+    assert.deepEqual(await given(), ["aaa's", "bbb's"]);
+    value(await settling);
+    value(await escrow.settle("bbb's"));
+    disk.fail("remove");
+    assert.equal(failure(await escrow.settle("aaa's")).kind, "full");
+    disk.fail(undefined);
+    assert.deepEqual(await given(), []);
+    assert.deepEqual(
+      await disk.files.list("/e").then((names) => names.filter((name) => /^(aaa|bbb)/.test(name))),
+      [],
+    );
+    await escrow.close();
+  });
+
+  test("no journal goes while whoever replayed it says no, and what is settled in it stays so", async () => {
+    await abandoned([entry("a")]);
+    const [theirs] = await readdir(folder);
+    const escrow = value(await openEscrow(folder, { mint }));
+    const asked: string[] = [];
+    let may = false;
+    const replay = async (by: Escrow) =>
+      ids(value(await by.replay(async (names) => (asked.push(...names), may))).records);
+    assert.deepEqual(await replay(escrow), ["a"]);
+    assert.deepEqual(asked, []);
+    value(await escrow.settle("a"));
+    assert.deepEqual(
+      asked.map((name) => `${name}.journal`),
+      [theirs],
+    );
+    await escrow.close();
+    assert.ok((await readdir(folder)).includes(theirs!));
+
+    may = true;
+    const next = value(await openEscrow(folder, { mint }));
+    assert.deepEqual(await replay(next), []);
+    assert.ok(!(await readdir(folder)).includes(theirs!));
+    await next.close();
+  });
+
+  test("what one dead process had settled of another's is remembered by the third, through a power cut", async () => {
+    const disk = powerCutDisk();
+    const first = value(await openEscrow("/e", { mint: () => "first", files: disk.files }));
+    for (const id of ["settled", "open"]) value(await keepIn(first, entry(id)));
+    await first.close();
+    const second = value(await openEscrow("/e", { mint: () => "second", files: disk.files }));
+    value(await second.replay());
+    value(await second.settle("settled"));
+    await second.close();
+    const third = value(await openEscrow("/e", { mint: () => "third", files: disk.files }));
+    assert.deepEqual(ids(value(await third.replay()).records), ["open"]);
+    assert.ok(!(await disk.files.list("/e")).includes("second.journal"));
+
+    const files = disk.afterPowerCut().files;
+    const fourth = value(await openEscrow("/e", { mint, files }));
+    assert.deepEqual(ids(value(await fourth.replay()).records), ["open"]);
+  });
+
+  test("who only says what is settled in a journal that is not ours stays beside it", async () => {
+    await abandoned([entry("settled"), entry("open")]);
+    const dead = value(await openEscrow(folder, { mint }));
+    value(await dead.replay());
+    value(await dead.settle("settled"));
+    await dead.close();
+    const others = value(await openEscrow(folder, { mint, isOurs: () => false }));
+    assert.deepEqual(value(await others.replay()).records, []);
+    await others.close();
+    const next = value(await openEscrow(folder, { mint }));
+    assert.deepEqual(ids(value(await next.replay()).records), ["open"]);
+    await next.close();
+  });
+
   test("two in one process do not take each other's, and looking does not loosen a lock", async () => {
     const one = value(await openEscrow(folder, { mint }));
     value(await keepIn(one, entry("one's")));
@@ -292,6 +418,14 @@ describe("the escrow on a disk that fails", () => {
         break;
       }
     }
+  });
+
+  test("however many folders had to be made for it, a power cut leaves them", async () => {
+    const disk = powerCutDisk();
+    const escrow = value(await openEscrow("/a/b/c/d", { mint, files: disk.files }));
+    value(await keepIn(escrow, entry("kept")));
+    const next = value(await openEscrow("/a/b/c/d", { mint, files: disk.afterPowerCut().files }));
+    assert.deepEqual(ids(value(await next.replay()).records), ["kept"]);
   });
 
   test("a full disk is told as such, and what comes after it is safe", async () => {

@@ -84,6 +84,12 @@ for (const place of ["SQLite", "PostgreSQL"] as const) {
       );
       for (const wrong of ["", recipient.privateKey, `${recipient.publicKey}x`])
         await assert.rejects(keeper.exportItems({ recipient: wrong }), TypeError);
+      // Each would be an export of all tokens.
+      for (const wrong of [{ selection: { user_id: "u_1" } }, { selection: undefined }, { userId: "u_1" }])
+        await assert.rejects(
+          keeper.exportItems({ recipient: recipient.publicKey, ...(wrong as object) }),
+          TypeError,
+        );
       assert.equal((await exported()).length, before + 1);
     });
 

@@ -70,13 +70,15 @@ export function powerCutDisk(
   const files: Files = {
     makeFolder: async (path) => {
       const parts = path.split("/").slice(1);
+      let first: string | undefined;
       for (const [index] of parts.entries()) {
         const name = `/${parts.slice(0, index + 1).join("/")}`;
         if (folders.has(name)) continue;
         await step("makeFolder");
         folders.add(name);
-        await syncFolder(dirname(name));
+        first ??= name;
       }
+      return first;
     },
     list: async (folder) =>
       [...seen.keys()]
@@ -135,16 +137,20 @@ export function powerCutDisk(
     syncs: () => syncs,
     afterPowerCut: () => {
       const left = new Map<string, Inode>();
+      // A folder that is forgotten takes with it whatever is below it.
+      const stays = (folder: string): boolean =>
+        folder === "/" || (durableFolders.has(folder) && stays(dirname(folder)));
+      const foldersLeft = [...durableFolders].filter(stays);
       for (const [name, { durable: bytes }] of durable) {
-        if (durableFolders.has(dirname(name))) left.set(name, { bytes: Buffer.from(bytes), durable: bytes });
+        if (stays(dirname(name))) left.set(name, { bytes: Buffer.from(bytes), durable: bytes });
       }
       return powerCutDisk(
         {},
         {
           seen: left,
           durable: new Map(left),
-          folders: new Set(durableFolders),
-          durableFolders: new Set(durableFolders),
+          folders: new Set(foldersLeft),
+          durableFolders: new Set(foldersLeft),
         },
       );
     },

@@ -24,14 +24,16 @@ const states: readonly ItemState[] = [
 ];
 const institutions = [null, "ins_1", "ins_2"];
 const users = [null, "u_1", "u_2"];
-const anyOf = <Value>(of: readonly Value[]) => fc.option(fc.constantFrom(...of), { nil: undefined });
 
-const selections: fc.Arbitrary<Selection> = fc.record({
-  states: fc.option(fc.array(fc.constantFrom(...states), { maxLength: 4 }), { nil: undefined }),
-  institutionId: anyOf(["ins_1", "ins_2", "ins_none"]),
-  userId: anyOf(["u_1", "u_2", "u_none"]),
-  tokenBefore: anyOf([now - 3, now, now + 1, now + 3]),
-});
+const selections: fc.Arbitrary<Selection> = fc.record(
+  {
+    states: fc.array(fc.constantFrom(...states), { maxLength: 4 }),
+    institutionId: fc.constantFrom("ins_1", "ins_2", "ins_none"),
+    userId: fc.constantFrom("u_1", "u_2", "u_none"),
+    tokenBefore: fc.constantFrom(now - 3, now, now + 1, now + 3),
+  },
+  { requiredKeys: [] },
+);
 
 for (const [name, empty] of Object.entries(places)) {
   describe(`lists of Items: ${name}`, () => {
@@ -92,6 +94,24 @@ for (const [name, empty] of Object.entries(places)) {
         }),
         { numRuns: 150 },
       );
+    });
+
+    test("a filter that nobody knows, or that has no value, is refused: it would select everything", async () => {
+      const wrong: readonly (readonly [unknown, RegExp])[] = [
+        [{ user_id: "u_1" }, /`user_id`; what is known is states, institutionId, userId, tokenBefore$/],
+        [{ state: "error" }, /`state`/],
+        [{ userId: undefined }, /^userId must be left out/],
+        [{ states: undefined }, /^states must be left out/],
+        [{ states: ["helthy"] }, /^states must be .*: healthy, .*removed$/],
+        [{ states: ["toString"] }, /^states must be/],
+        [{ tokenBefore: Infinity }, /^tokenBefore must be/],
+        [null, /^a selection must be an object/],
+        [["error"], /^a selection must be an object/],
+      ];
+      for (const [selection, message] of wrong)
+        await assert.rejects(listItems(means, selection as Selection, {}), { name: "TypeError", message });
+      const beside = { userId: "u_1" } as object;
+      await assert.rejects(listItems(means, {}, beside), { name: "TypeError", message: /`userId`/ });
     });
 
     test("a list never shows a token, and a page that nobody gave is refused", async () => {

@@ -5,10 +5,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Keeper } from "../src/keeper.ts";
 import { arrive, nothingKnown } from "../src/lifecycle/arrival.ts";
+import type { ForSupport } from "../src/lifecycle/failure.ts";
 import type { Means } from "../src/lifecycle/means.ts";
+import type { ReportRow } from "../src/sweep/report.ts";
 import { keeperStage, type Stage } from "./keeper-stage.ts";
 import { failure, open, value, violations } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
+import { quick, reported, until } from "./sweep-world.ts";
 
 const { places, escrowFolder } = testPlaces("stranded");
 const HOUR = 3_600_000;
@@ -33,6 +36,85 @@ for (const [name, empty] of Object.entries(places)) {
       if (falsely) sandbox.control.faults.add({ path: "/item/get", then: "INVALID_ACCESS_TOKEN" });
       assert.equal(failure(await keeper.rotate(item_id)).kind, "stranded");
     };
+    const removePath = "/item/remove";
+    /** What is sent to Plaid's support, whoever asks for the Item, and however much later. */
+    const onlySupport = async ({ clock }: Stage, keeper: Keeper, item_id: string): Promise<ForSupport> => {
+      await clock.advance(40 * 24 * HOUR);
+      const worker = keeper.sweeps.work(quick);
+      const rows: ReportRow[] = [];
+      for (const operation of ["rotate", "audit"] as const) {
+        const { sweep_id } = value(await keeper.sweep(operation));
+        await until(keeper, sweep_id);
+        rows.push(...(await reported(keeper, sweep_id)));
+      }
+      await worker.close();
+      const said = [
+        await keeper.get(item_id),
+        await keeper.rotate(item_id),
+        await keeper.remove(item_id),
+        await keeper.updateWebhook(item_id, null),
+      ].map((result) => {
+        const why = failure(result);
+        assert.ok(why.kind === "stranded");
+        return { request_id: why.request_id, support: why.support };
+      });
+      for (const { request_id, todo } of rows) {
+        assert.equal(request_id, said[0]!.request_id);
+        assert.ok(todo?.includes(said[0]!.support), `${todo}`);
+      }
+      assert.equal(new Set(said.map((one) => JSON.stringify(one))).size, 1, JSON.stringify(said));
+      return said[0]!;
+    };
+
+    onStage("what Plaid's support is told names the answer that was lost, for ever", async (stage) => {
+      const { clock, reopen, link } = stage;
+      const keeper = await reopen();
+      const item_id = await link(keeper);
+      await clock.advance(HOUR);
+      const at = new Date(clock.now()).toISOString();
+      await strand(stage, keeper, item_id);
+      const { request_id, support } = await onlySupport(stage, keeper, item_id);
+      assert.ok(request_id && support.includes(request_id));
+      assert.ok(support.includes(`/item/access_token/invalidate at about ${at} did not reach us`), support);
+    });
+
+    onStage("where no answer was lost Plaid's support is not told that one was", async (stage) => {
+      const { sandbox, clock, reopen, link } = stage;
+      const { faults } = sandbox.control;
+      for (const path of [rotatePath, removePath]) {
+        const keeper = await reopen();
+        const item_id = await link(keeper);
+        await clock.advance(HOUR);
+        const at = new Date(clock.now()).toISOString();
+        for (const called of [path, "/item/get"]) faults.add({ path: called, then: "INVALID_ACCESS_TOKEN" });
+        const ended = path === rotatePath ? await keeper.rotate(item_id) : await keeper.remove(item_id);
+        const why = failure(ended);
+        assert.ok(why.kind === "stranded");
+        assert.ok(why.support.includes(at) && why.support.includes("is refused"), why.support);
+        assert.doesNotMatch(why.support, /did not reach us/);
+        assert.equal(failure(await keeper.get(item_id)).kind, "stranded");
+      }
+    });
+
+    onStage("an answer was lost, too, where the second attempt got one", async (stage) => {
+      const { sandbox, reopen, link } = stage;
+      const { faults } = sandbox.control;
+      let answers = 0;
+      const keeper = await reopen({
+        at: (step) => {
+          if (step === "rotate: answered" && ++answers === 2)
+            faults.add({ path: "/item/get", then: "INVALID_ACCESS_TOKEN" });
+          return undefined;
+        },
+      });
+      const item_id = await link(keeper);
+      faults.add({ path: rotatePath, then: "reset" });
+      faults.add({ path: rotatePath, then: "INVALID_ACCESS_TOKEN" });
+      const why = failure(await keeper.rotate(item_id));
+      assert.equal(answers, 2);
+      assert.ok(why.kind === "stranded" && /did not reach us/.test(why.support));
+    });
+
     const asks = ({ asked }: Stage) => asked.filter((path) => path === "/item/get").length;
 
     onStage(
@@ -62,6 +144,90 @@ for (const [name, empty] of Object.entries(places)) {
         assert.deepEqual(await violations(sandbox, keeper, { removals: new Set() }), []);
       },
     );
+
+    onStage(
+      "an attempt that comes to Plaid late, after its token was seen alive, is found out by the next, whichever code that gets",
+      async ({ sandbox, clock, reopen, link, plaid, url }) => {
+        for (const rotatedToken of ["INVALID_ACCESS_TOKEN", "ITEM_NOT_FOUND"] as const) {
+          sandbox.control.switches.set({ rotatedToken });
+          const item_id = await link(await reopen());
+          let attempts = 0;
+          const post: typeof plaid.post = async (...asked) => {
+            if (asked[0].endsWith(rotatePath)) {
+              attempts++;
+              if (attempts === 1) throw new Error("the line broke");
+              if (attempts === 2) await sandbox.post(...asked); // what was under way all the time
+            }
+            return sandbox.post(...asked);
+          };
+          const keeper = await open(url, escrowFolder(), { ...plaid, post }, { now: clock.now });
+          assert.equal(failure(await keeper.rotate(item_id)).kind, "stranded", rotatedToken);
+          assert.equal(attempts, 2);
+          assert.equal(value(await keeper.find(item_id)).state, "stranded");
+          await keeper.close();
+        }
+      },
+    );
+
+    onStage("one that cannot be asked about keeps no other from being whole again", async (stage) => {
+      const { clock, reopen, link } = stage;
+      const keeper = await reopen();
+      const ids = [await link(keeper), await link(keeper), await link(keeper)].toSorted();
+      for (const item_id of ids) await strand(stage, keeper, item_id, true);
+      await keeper.database.sql
+        .updateTable("items")
+        .set({ token: Buffer.alloc(100, 1) })
+        .where("item_id", "=", ids[0]!)
+        .execute();
+      await clock.advance(HOUR);
+      const { restored, open } = value(await keeper.recover());
+      assert.deepEqual(restored, ids.slice(1));
+      assert.deepEqual(
+        open.map(({ kind }) => kind),
+        ["vault"],
+      );
+    });
+
+    onStage("a removal that was asked for is done, once the token works after all", async (stage) => {
+      const { sandbox, clock, reopen, link, events } = stage;
+      const keeper = await reopen();
+      const item_id = await link(keeper);
+      for (const path of ["/item/remove", "/item/get"])
+        sandbox.control.faults.add({ path, then: "INVALID_ACCESS_TOKEN" });
+      assert.equal(failure(await keeper.remove(item_id)).kind, "stranded");
+      await clock.advance(HOUR);
+      assert.deepEqual(value(await keeper.recover()).restored, [item_id]);
+      assert.equal(value(await keeper.find(item_id)).state, "removing");
+      assert.equal(failure(await keeper.use(item_id, async () => 1)).kind, "removing");
+      assert.equal(value(await keeper.recover()).finished, 1);
+      assert.equal(value(await keeper.find(item_id)).state, "removed");
+      assert.notEqual(sandbox.control.items.get(item_id).removed_at, null);
+      const steps = (await events(keeper, item_id)).flatMap(({ kind, detail }) =>
+        detail["to"] === undefined ? [] : [[kind, detail["from"], detail["to"]]],
+      );
+      assert.deepEqual(steps, [
+        ["item.removing", "healthy", "removing"],
+        ["item.stranded", "removing", "stranded"],
+        ["item.restored", "stranded", "removing"],
+        ["item.removed", "removing", "removed"],
+      ]);
+    });
+
+    onStage("a removal from before the bank was linked again is not", async (stage) => {
+      const { sandbox, clock, reopen, link } = stage;
+      const keeper = await reopen();
+      const item_id = await link(keeper);
+      for (const path of ["/item/remove", "/item/get"])
+        sandbox.control.faults.add({ path, then: "INVALID_ACCESS_TOKEN" });
+      assert.equal(failure(await keeper.remove(item_id)).kind, "stranded");
+      value(await keeper.importItem(sandbox.control.items.get(item_id).access_token!));
+      await clock.advance(HOUR);
+      await strand(stage, keeper, item_id, true);
+      await clock.advance(2 * HOUR);
+      assert.deepEqual(value(await keeper.recover()).restored, [item_id]);
+      value(await keeper.recover());
+      assert.equal(value(await keeper.find(item_id)).state, "healthy");
+    });
 
     onStage("it is asked about ever less often, and by one keeper of several", async (stage) => {
       const { clock, reopen, link, plaid, url } = stage;

@@ -1,13 +1,14 @@
 // What sweeps promise, over whichever database.
 
 import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { claimLease } from "../src/database/leases.ts";
 import type { Keeper } from "../src/keeper.ts";
 import { reportCsv, reportJsonLines } from "../src/sweep/report.ts";
 import { leaseOfShard } from "../src/sweep/rows.ts";
 import type { SweepOptions } from "../src/sweep/sweep.ts";
-import type { SweepOperation } from "../src/database/schema.ts";
+import type { ItemState, SweepOperation } from "../src/database/schema.ts";
 import { failure, institution, publicToken, value, violations } from "./lifecycle-world.ts";
 import { fleet, quick, reported, until, webhookAtPlaid, type Fleet } from "./sweep-world.ts";
 
@@ -26,6 +27,8 @@ export function sweepContract(place: Place): void {
     let items: readonly string[];
     const removals = new Set<string>();
     const problems: unknown[] = [];
+    /** Of what the keeper itself calls a problem. */
+    const heard = new EventEmitter();
     const work = (more = {}) =>
       keeper.sweeps.work({ ...quick, onProblem: (what) => problems.push(what), ...more });
     const submitted = async (operation: SweepOperation, options: SweepOptions = {}) =>
@@ -51,7 +54,7 @@ export function sweepContract(place: Place): void {
 
     before(async () => {
       const { url, folder } = await place.empty();
-      world = await fleet(url, folder, size);
+      world = await fleet(url, folder, size, { onProblem: (what) => void heard.emit("problem", what) });
       ({ keeper, items } = world);
     });
     after(async () => {
@@ -79,6 +82,30 @@ export function sweepContract(place: Place): void {
         () => keeper.sweep("remove", { reason: { reason_code: "" as "OTHER" } }),
         TypeError,
       );
+      const wrong: readonly (readonly [SweepOperation, object, RegExp])[] = [
+        // Each of these would be a sweep over every Item.
+        ["remove", { selection: { user_id: "u_1" } }, /`user_id`; what is known is .*userId/],
+        ["remove", { selection: { state: "error" } }, /`state`/],
+        ["remove", { selection: { userId: undefined } }, /^userId must/],
+        ["remove", { selection: { states: ["helthy"] } }, /^states must be .*healthy/],
+        ["remove", { selection: undefined }, /^a selection must/],
+        ["remove", { userId: "u_1" }, /`userId`; what is known is selection/],
+        ["audit", { silentAfterMs: Infinity }, /^silentAfterMs must/],
+        ["audit", { silentAfterMs: NaN }, /^silentAfterMs must/],
+        ["audit", { silentAfterMs: "1" }, /^silentAfterMs must/],
+        ["webhook", { webhook: null, acknowledgeWithinMs: -1 }, /^acknowledgeWithinMs must/],
+        ["audit", { order: "newest" }, /^the order must be item_id, oldest, institution or riskiest$/],
+        ["toString" as "audit", {}, /^the operation must be/],
+        ["audit", { onDone: "tell me" }, /^onDone must/],
+      ];
+      for (const [operation, options, message] of wrong)
+        for (const more of [{}, { dryRun: true }])
+          await assert.rejects(
+            () => keeper.sweep(operation, { ...options, ...more } as SweepOptions),
+            { name: "TypeError", message },
+            JSON.stringify(options),
+          );
+      assert.deepEqual(value(await keeper.sweeps.list()), []);
       assert.throws(() => keeper.sweeps.work({ inFlight: 0 }), TypeError);
       assert.equal(failure(await keeper.sweeps.status(99)).kind, "unknown-sweep");
     });
@@ -121,8 +148,69 @@ export function sweepContract(place: Place): void {
         .execute();
       assert.deepEqual(
         events.map(({ detail }) => (JSON.parse(detail) as { done: number }).done),
-        [size - 2],
+        // That of nobody's Items was over at once.
+        [0, size - 2],
       );
+    });
+
+    test("the same states in another order, or twice, are the same sweep", async () => {
+      const of = (...states: ItemState[]) => submitted("rotate", { selection: { states } });
+      const one = await of("revoked", "error");
+      assert.deepEqual(one.selection, { states: ["error", "revoked"] });
+      assert.equal(one.total, 0);
+      const open = await submitted("audit", { selection: { states: ["healthy", "error"] } });
+      const same = await submitted("audit", { selection: { states: ["error", "healthy", "error"] } });
+      assert.deepEqual([same.sweep_id, same.again], [open.sweep_id, true]);
+      value(await keeper.sweeps.cancel(open.sweep_id));
+    });
+
+    test("a sweep is not rolled back while calls of it are out: nothing stays at the new address", async () => {
+      const before = new Map(
+        await Promise.all(items.map(async (item) => [item, value(await keeper.find(item)).webhook] as const)),
+      );
+      const { sweep_id } = await submitted("webhook", { webhook: "https://regretted.example/" });
+      const reached = Promise.withResolvers<void>();
+      const gate = Promise.withResolvers<void>();
+      const post: typeof world.plaid.post = async (...asked) => {
+        const answer = await world.sandbox.post(...asked);
+        if (asked[0].endsWith(paths.webhook)) {
+          reached.resolve();
+          await gate.promise;
+        }
+        return answer;
+      };
+      const other = await world.another({}, { post });
+      const worker = other.sweeps.work({ ...quick, onProblem: (what) => problems.push(what) });
+      await reached.promise;
+      value(await keeper.sweeps.cancel(sweep_id));
+      const early = failure(await keeper.sweeps.rollback(sweep_id));
+      assert.deepEqual(early, { kind: "wrong-state", sweep_id, state: "cancelled" });
+      gate.resolve();
+      await worker.close();
+      const moved = value(await keeper.sweeps.status(sweep_id)).done;
+      assert.ok(moved > 0);
+      // Plaid's acknowledgements of one address are alike but for the second of their signing.
+      for (const second = Math.floor(Date.now() / 1_000); Math.floor(Date.now() / 1_000) === second;)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      const back = value(await keeper.sweeps.rollback(sweep_id));
+      assert.equal(back.total, moved);
+      await toEnd(back.sweep_id);
+      for (const item of items) {
+        assert.equal(await webhookAtPlaid(world.sandbox, world.plaid, item), before.get(item));
+        assert.equal(await ask(item), true);
+      }
+    });
+
+    test("a rollback takes what a worker has left behind when its lease has run out", async () => {
+      const { sweep_id } = await submitted("webhook", { webhook: "https://killed.example/", shardSize: 3 });
+      const name = leaseOfShard(sweep_id, 1);
+      const { sql } = keeper.database;
+      assert.ok(await claimLease(sql, { name, holder: "killed", now: Date.now(), forMs: 60_000 }));
+      value(await keeper.sweeps.cancel(sweep_id));
+      assert.equal(failure(await keeper.sweeps.rollback(sweep_id)).kind, "wrong-state");
+      await sql.updateTable("leases").set({ until_ms: Date.now() }).where("name", "=", name).execute();
+      const { total, state } = value(await keeper.sweeps.rollback(sweep_id));
+      assert.deepEqual([total, state], [0, "done"]);
     });
 
     test("a sweep of webhooks is rolled back where nobody has moved them since", async () => {
@@ -316,15 +404,71 @@ export function sweepContract(place: Place): void {
       control.items.completeUpdateMode(broken);
     });
 
-    test("tokens move to the key in use, and the old key can go", async () => {
+    test("an audit takes nothing from a token that was rotated while it asked, whichever code that gets", async () => {
+      const { control } = world.sandbox;
+      const { rotatedToken } = control.switches.get();
+      control.switches.set({ rotatedToken: "ITEM_NOT_FOUND" });
+      const [item] = items;
+      const token = control.items.get(item!).access_token!;
+      let rotated = false;
+      const post: typeof world.plaid.post = async (...asked) => {
+        if (!rotated && asked[0].endsWith("/item/get") && JSON.stringify(asked).includes(token)) {
+          rotated = true;
+          value(await keeper.rotate(item!));
+        }
+        return world.sandbox.post(...asked);
+      };
+      const other = await world.another({}, { post });
+      const { sweep_id } = await submitted("audit");
+      const worker = other.sweeps.work(quick);
+      const status = await until(keeper, sweep_id);
+      await worker.close();
+      control.switches.set({ rotatedToken });
+      assert.ok(rotated);
+      assert.deepEqual([status.failed, status.done], [0, status.total]);
+      const states = await keeper.database.sql
+        .selectFrom("events")
+        .select("detail")
+        .where("item_id", "=", item!)
+        .where("kind", "=", "item.state")
+        .where("detail", "like", "%ITEM_NOT_FOUND%")
+        .execute();
+      assert.deepEqual(states, []);
+    });
+
+    test("tokens move to the key in use, which another process has begun with, and the old key can go", async () => {
       const old = value(await keeper.vault.writeKeyId());
-      value(await keeper.vault.newEpoch());
+      const other = await world.another();
+      const fresh = value(await other.vault.newEpoch());
       const { status } = await whole("reencrypt");
       assert.equal(status.failed, 0);
+      assert.equal(value(await keeper.vault.writeKeyId()), fresh);
       const rows = await keeper.database.sql.selectFrom("items").select("key_id").execute();
       const kept = new Set(rows.map(({ key_id }) => key_id));
       assert.equal(kept.has(old), false);
       for (const item of items) value(await keeper.get(item));
+    });
+
+    test("an onDone that throws, or rejects, is a problem that is told, and ends nothing", async () => {
+      const selection = { userId: "nobody" };
+      for (const onDone of [() => assert.fail("a bug"), () => Promise.reject(new Error("a bug"))]) {
+        const told = once(heard, "problem");
+        await submitted("audit", { selection, onDone });
+        const [problem] = (await told) as [Error];
+        assert.equal(problem.message, "a bug");
+      }
+    });
+
+    test("without any Item all else that is sealed moves to the key in use", async () => {
+      const { sweep_id } = await submitted("audit", { note: "sealed with the old key" });
+      await keeper.vault.newEpoch();
+      const { status } = await whole("reencrypt", { selection: { userId: "nobody" } });
+      assert.deepEqual([status.state, status.total], ["done", 0]);
+      const { sql } = keeper.database;
+      const sealed = await sql.selectFrom("sweeps").select(["sweep_id", "key_id"]).execute();
+      const { key_id } = sealed.find((row) => row.sweep_id === sweep_id)!;
+      assert.equal(key_id, value(await keeper.vault.writeKeyId()));
+      await toEnd(sweep_id);
     });
 
     test("Items are removed with their reason, and whoever waits for the end is told", async () => {

@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Item } from "sett";
+import { claimLease, leaseOfItem } from "../src/database/leases.ts";
+import { sweeperOf } from "../src/lifecycle/arrival.ts";
 import { keeperStage, type Stage } from "./keeper-stage.ts";
 import { failure, value } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
@@ -80,6 +82,71 @@ for (const [name, empty] of Object.entries(places)) {
       keeper = await reopen();
       assert.equal(value(await keeper.find(item_id)).state, "healthy");
     });
+
+    onStage(
+      "work that was under way during a rotation is done again, whichever code the old token gets, and moves no state",
+      async ({ sandbox, reopen, link, plaid, events }) => {
+        for (const rotatedToken of ["INVALID_ACCESS_TOKEN", "ITEM_NOT_FOUND"] as const) {
+          sandbox.control.switches.set({ rotatedToken });
+          let keeper = await reopen();
+          const item_id = await link(keeper);
+          const thrower = async (token: string) => {
+            const answer = await Item.get(token, plaid);
+            if (!answer.ok) throw Object.assign(new Error("400"), { failure: answer.error });
+            return answer;
+          };
+          for (const asked of [(token: string) => Item.get(token, plaid), thrower]) {
+            let tries = 0;
+            const used = await keeper.use(item_id, async (token) => {
+              if (++tries === 1) value(await keeper.rotate(item_id));
+              return asked(token);
+            });
+            assert.equal(value(value(used)).item.item_id, item_id, rotatedToken);
+            assert.equal(tries, 2);
+          }
+          keeper = await reopen();
+          assert.equal(value(await keeper.find(item_id)).state, "healthy");
+          const kinds = (await events(keeper, item_id)).map(({ kind }) => kind);
+          assert.ok(!kinds.includes("item.state"), `${kinds}`);
+        }
+      },
+    );
+
+    onStage(
+      "a refusal of the token that the Item has is given on, once, and moves the state where it is of the Item",
+      async ({ sandbox, reopen, link, plaid }) => {
+        for (const [then, state] of [
+          ["INVALID_ACCESS_TOKEN", "healthy"],
+          ["ITEM_NOT_FOUND", "revoked"],
+        ] as const) {
+          let keeper = await reopen();
+          const item_id = await link(keeper);
+          sandbox.control.faults.add({ path: "/item/get", times: 1, then });
+          let tries = 0;
+          const used = await keeper.use(item_id, (token) => (tries++, Item.get(token, plaid)));
+          const refused = failure(value(used));
+          assert.equal(refused.kind === "refused" && refused.error.error_code, then);
+          assert.equal(tries, 1);
+          keeper = await reopen();
+          assert.equal(value(await keeper.find(item_id)).state, state);
+        }
+      },
+    );
+
+    onStage(
+      "who rotates within each piece of work is told that the Item is busy, and nothing is made of it",
+      async ({ reopen, link, plaid }) => {
+        let keeper = await reopen();
+        const item_id = await link(keeper);
+        const used = await keeper.use(item_id, async (token) => {
+          value(await keeper.rotate(item_id));
+          return Item.get(token, plaid);
+        });
+        assert.deepEqual(failure(used), { kind: "busy", item_id });
+        keeper = await reopen();
+        assert.equal(value(await keeper.find(item_id)).state, "healthy");
+      },
+    );
 
     onStage("an answer that is no news is written down once an hour", async ({ clock, reopen, link }) => {
       let keeper = await reopen();
@@ -193,6 +260,25 @@ for (const [name, empty] of Object.entries(places)) {
         gate.resolve();
         assert.equal(value(await moving).webhook, "https://later.example/");
         assert.equal(await drifts(), 1);
+
+        // A sweep has the Item: it has told Plaid, and has not written it down yet.
+        await clock.advance(10 * MINUTE);
+        const lease = await claimLease(keeper.database.sql, {
+          name: leaseOfItem(item_id),
+          holder: sweeperOf("another keeper"),
+          now: clock.now(),
+          forMs: MINUTE,
+        });
+        assert.ok(lease);
+        const swept = { ...old, item: { ...old.item, webhook: "https://swept.example/" } };
+        value(await keeper.observe(item_id, { kind: "answer", answer: swept, at: clock.now() }));
+        assert.equal(value(await keeper.find(item_id)).webhook, "https://later.example/");
+        assert.equal(await drifts(), 1);
+        // And one that nobody has any more hides nothing.
+        await clock.advance(10 * MINUTE);
+        value(await keeper.observe(item_id, { kind: "answer", answer: swept, at: clock.now() }));
+        assert.equal(value(await keeper.find(item_id)).webhook, "https://swept.example/");
+        assert.equal(await drifts(), 2);
       },
     );
   });

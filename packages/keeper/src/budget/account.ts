@@ -34,12 +34,16 @@ export interface Account {
 
 export interface AccountOptions {
   readonly database: Database;
-  readonly clientId: string;
+  /** Null where it is not known and nothing is changed: of each path it is the client then that was counted last. */
+  readonly clientId: string | null;
   readonly environment: Environment;
+  /** Never goes back. */
   readonly now: () => number;
+  /** What the process's own times are told by. */
+  readonly clock: () => number;
 }
 
-export function createAccount({ database, clientId, environment, now }: AccountOptions): Account {
+export function createAccount({ database, clientId, environment, now, clock }: AccountOptions): Account {
   let aheadMs = 0;
   const shared = () => now() + aheadMs;
   const nameOf = (path: string) =>
@@ -49,8 +53,12 @@ export function createAccount({ database, clientId, environment, now }: AccountO
   const names = new Map<string, string>();
   const named = (path: string) => names.get(path) ?? (names.set(path, nameOf(path)), names.get(path)!);
 
-  const select = (sql: Sql, path: string) =>
-    sql.selectFrom("budgets").select(["allowance", "updated_at"]).where("name", "=", named(path));
+  const select = (sql: Sql, path: string) => {
+    const rows = sql.selectFrom("budgets").select(["allowance", "updated_at"]);
+    if (clientId !== null) return rows.where("name", "=", named(path));
+    const ofPath = rows.where("environment", "=", environment).where("path", "=", path);
+    return ofPath.orderBy("updated_at", "desc").limit(1);
+  };
   const read = ({ allowance, updated_at }: { allowance: string; updated_at: number }): Kept => {
     aheadMs = Math.max(aheadMs, updated_at - now());
     return JSON.parse(allowance) as Kept;
@@ -58,9 +66,10 @@ export function createAccount({ database, clientId, environment, now }: AccountO
 
   return {
     shared,
-    ahead: () => aheadMs,
+    ahead: () => shared() - clock(),
     change: (path, first, work) =>
       database.transaction(async (sql) => {
+        if (clientId === null) throw new TypeError("clientId must be known where an allowance is changed");
         let row = await database.differences.lockRows(select(sql, path)).executeTakeFirst();
         if (!row) {
           const values = { name: named(path), environment, path, updated_at: Math.ceil(shared()) };

@@ -10,7 +10,8 @@ import { createAccount } from "./account.ts";
 import { Companions } from "./companions.ts";
 import { publishedLimits, unpublished, type GivenLimits } from "./limits.ts";
 import { countedPost } from "./post.ts";
-import { Till, type Terms } from "./till.ts";
+import type { Terms } from "./terms.ts";
+import { Till } from "./till.ts";
 
 /** Whom a call is about, as far as it is known: their own allowances hold besides the client's. */
 export interface About {
@@ -58,8 +59,9 @@ export interface Budget {
     about?: About & { readonly signal?: AbortSignal | undefined },
   ): Promise<"go" | "stopped">;
   /**
-   * A transport that counts what is really sent, and reads the 429s that come back. It never waits. A call for which
-   * a permit was taken spends it; one without is debited: as live use, or from the sweeps' part.
+   * A transport that counts what is really sent, and reads the 429s that come back. It never waits. A call of a sweep
+   * spends the permit that was taken for it, within some seconds; one without is debited from the sweeps' part. A live
+   * call spends no permit: it is debited as live use.
    */
   post(post: Post, use: "live" | "sweep", about?: About): Post;
   /**
@@ -69,7 +71,7 @@ export interface Budget {
   refused(path: string, code: string, about: About): void;
   /** Changes the budget of one endpoint, for all processes, within seconds and for good. */
   set(path: string, change: BudgetChange): Promise<Result<BudgetState, DatabaseFailure>>;
-  /** Where one endpoint stands for all processes, as the database has it now. */
+  /** Where one endpoint stands for all processes, as the database has it now, and with what this process adds. Writes nothing. */
   read(path: string): Promise<Result<BudgetState, DatabaseFailure>>;
   /** Of each endpoint that this process has used, as it last saw it. */
   state(): readonly BudgetState[];
@@ -79,7 +81,8 @@ export interface Budget {
 
 export interface BudgetOptions {
   readonly database: Database;
-  readonly clientId: string;
+  /** Null where nothing but `read` is asked for: then it shows the client that each path was last used by. */
+  readonly clientId: string | null;
   readonly environment: Environment;
   /** Milliseconds since 1970. Hosts need not agree. */
   readonly now: () => number;
@@ -99,23 +102,28 @@ export function openBudget(options: BudgetOptions): Budget {
   refuseUnlessShare(share);
   if (limits !== "none")
     for (const [path, { perMinute }] of Object.entries(limits)) refuseUnlessRate(path, perMinute);
-  const account = createAccount(options);
+  const steady = forward(now);
+  const account = createAccount({ ...options, now: steady, clock: now });
   const limitsOf = (path: string) =>
     limits === "none" ? {} : { ...publishedLimits(path, environment), ...limits[path] };
-  const termsOf = (path: string): Terms => {
+  const limitFrom = (path: string): Terms["limit"] => {
     const { perMinute } = limitsOf(path);
     if (limits === "none" || perMinute === Infinity) return "off";
     return perMinute === undefined ? unpublished : { perMinute, ceiling: perMinute };
   };
   const closing = new AbortController();
-  // A wait for an Item ends early only with the budget.
-  const wait = (ms: number) => options.wait(ms, closing.signal);
-  const companions = new Companions(now, (path) => limitsOf(path).perItem ?? Infinity);
+  const companions = new Companions(steady, (path) => limitsOf(path).perItem ?? Infinity);
   const tills = new Map<string, Till>();
   const tillOf = (path: string): Till => {
     let till = tills.get(path);
     if (!till) {
-      till = new Till({ path, terms: termsOf(path), share, account, wait: options.wait, random });
+      till = new Till({
+        path,
+        terms: { limit: limitFrom(path), share },
+        account,
+        wait: options.wait,
+        random,
+      });
       tills.set(path, till);
     }
     return till;
@@ -130,7 +138,7 @@ export function openBudget(options: BudgetOptions): Budget {
           if (signal?.aborted || closing.signal.aborted) return "stopped";
           const ms = companions.delay(path, about);
           if (ms <= 0) break;
-          await Promise.race([wait(ms), aborted(signal)]);
+          await waitUnless(options.wait, ms, signal ? [closing.signal, signal] : [closing.signal]);
         }
       if (!till.off) return till.take(signal);
       return signal?.aborted || closing.signal.aborted ? "stopped" : "go";
@@ -160,8 +168,35 @@ export function openBudget(options: BudgetOptions): Budget {
   };
 }
 
-function aborted(signal: AbortSignal | undefined): Promise<unknown> {
-  return new Promise((resolve) => signal?.addEventListener("abort", resolve, { once: true }));
+/** The same clock, but that it goes on from where it was when somebody sets it back. */
+function forward(now: () => number): () => number {
+  let last = -Infinity;
+  let offsetMs = 0;
+  return () => {
+    const at = now() + offsetMs;
+    if (at < last) offsetMs += last - at;
+    return (last = Math.max(last, at));
+  };
+}
+
+/** Waits until one of them aborts, at most. They may outlive thousands of waits: none leaves a listener behind. */
+async function waitUnless(
+  wait: BudgetOptions["wait"],
+  ms: number,
+  signals: readonly AbortSignal[],
+): Promise<void> {
+  const aborted = Promise.withResolvers<void>();
+  const over = new AbortController();
+  const end = () => {
+    aborted.resolve();
+    over.abort();
+  };
+  for (const signal of signals) signal.addEventListener("abort", end);
+  try {
+    await Promise.race([wait(ms, over.signal), aborted.promise]);
+  } finally {
+    for (const signal of signals) signal.removeEventListener("abort", end);
+  }
 }
 
 function refuseUnlessRate(path: string, perMinute: number | undefined): void {

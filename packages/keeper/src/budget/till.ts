@@ -7,7 +7,6 @@ import type { Account, Kept } from "./account.ts";
 import {
   debit,
   giveBack,
-  newAllowance,
   refuse,
   resume,
   sell,
@@ -15,14 +14,11 @@ import {
   type Allowance,
   type Block,
 } from "./allowance.ts";
-
-/** What holds for an endpoint when nothing is set: where it starts and what it may grow to, or no budget at all. */
-export type Terms = { readonly perMinute: number; readonly ceiling: number } | "off";
+import { change, follow, newKept, type Terms } from "./terms.ts";
 
 export interface TillOptions {
   readonly path: string;
   readonly terms: Terms;
-  readonly share: number;
   readonly account: Account;
   readonly wait: (ms: number, signal: AbortSignal) => Promise<unknown>;
   readonly random: () => number;
@@ -39,6 +35,8 @@ const flushMs = 500;
 /** How often a process looks whether a budget has been set where it knows of none. */
 const lookMs = 5_000;
 const failedMs = 500;
+/** A permit is for a call that is made then and there; one that has not been used for so long will not be. */
+const permitMs = 10_000;
 /** Timers are no finer. */
 const tickMs = 0.5;
 
@@ -49,7 +47,8 @@ export class Till {
   /** When `#kept` was read, by the shared clock. */
   #seenAt = -Infinity;
   #blocks: { readonly block: Block; spent: number }[] = [];
-  #permits = 0;
+  /** When those were given that no call has used yet, oldest first. */
+  readonly #permits: number[] = [];
   #debt = { live: 0, sweep: 0 };
   #entries: Entry[] = [];
   #trading: Promise<unknown> = Promise.resolve();
@@ -68,14 +67,14 @@ export class Till {
 
   constructor(options: TillOptions) {
     this.#options = options;
-    this.#kept = this.#first();
+    this.#kept = newKept(options.terms);
   }
 
   /** Whether there is no budget, as far as is known. Looks again from time to time. */
   get off(): boolean {
     const off =
       this.#kept.set.perMinute === "off" ||
-      (this.#options.terms === "off" && this.#kept.set.perMinute === null);
+      (this.#options.terms.limit === "off" && this.#kept.set.perMinute === null);
     if (off && !this.#looking && this.#options.account.shared() - this.#seenAt > lookMs) void this.#look();
     return off;
   }
@@ -106,7 +105,7 @@ export class Till {
         signal?.removeEventListener("abort", leave);
         this.#waiting.delete(go);
         if (this.#closed) return resolve("stopped");
-        this.#permits++;
+        this.#permit();
         resolve("go");
       };
       signal?.addEventListener("abort", leave, { once: true });
@@ -117,10 +116,11 @@ export class Till {
     });
   }
 
-  /** A call goes out: gives the generation that it belongs to. */
+  /** A call goes out: gives the generation that it belongs to. Live calls leave the permits to those who waited for them. */
   sent(use: "live" | "sweep"): number {
-    if (this.#permits > 0) this.#permits--;
-    else {
+    // The newest, so that those which nobody uses grow old.
+    const given = use === "sweep" ? this.#permits.pop() : undefined;
+    if (given === undefined || given < this.#options.account.shared() - permitMs) {
       this.#debt[use]++;
       if (!this.#flushing) void this.#flushLater();
     }
@@ -161,30 +161,26 @@ export class Till {
     }
   }
 
-  async set(change: Partial<Kept["set"]>): Promise<Result<void, DatabaseFailure>> {
-    const { terms } = this.#options;
+  async set(changed: Partial<Kept["set"]>): Promise<Result<void, DatabaseFailure>> {
     this.#dropBlocks();
-    const done = await this.#trade(0, (kept) => {
-      Object.assign(kept.set, change);
-      if (change.perMinute === undefined) return; // What was learned stays.
-      const { perMinute } = kept.set;
-      if (typeof perMinute !== "number" && terms === "off") return;
-      const ceiling = typeof perMinute === "number" ? perMinute : terms === "off" ? Infinity : terms.ceiling;
-      Object.assign(kept.allowance, {
-        ceiling,
-        rate: typeof perMinute === "number" ? ceiling : this.#first().allowance.rate,
-      });
-      Object.assign(kept.allowance, { pausedUntil: 0, pauseMs: 0, holdUntil: 0, refusedRate: 0, nextAt: 0 });
-    });
+    const done = await this.#trade(0, (kept) => change(kept, changed, this.#options.terms));
     this.#askAt = 0;
     this.#ring();
     return done.ok ? ok(undefined) : done;
   }
 
-  /** Learns what other processes have made of the row, and tells it what this one has used. */
-  async read(): Promise<Result<void, DatabaseFailure>> {
-    const done = await this.#trade(0);
-    return done.ok ? ok(undefined) : done;
+  /** Learns what other processes have made of the row. Writes nothing, not even where there is no row. */
+  read(): Promise<Result<void, DatabaseFailure>> {
+    // What a trade under way takes along is neither here nor in the row.
+    return this.#inTurn(async () => {
+      const { account, path, terms } = this.#options;
+      const seen = await account.look(path);
+      if (!seen.ok) return seen;
+      const kept = seen.value ?? newKept(terms);
+      follow(kept, terms);
+      this.#see(kept);
+      return ok(undefined);
+    });
   }
 
   view() {
@@ -215,12 +211,6 @@ export class Till {
     this.#end.abort();
     await this.#trading;
     if (this.#entries.length > 0 || this.#debt.live + this.#debt.sweep > 0) void (await this.#trade(0));
-  }
-
-  #first(): Kept {
-    const { terms, share } = this.#options;
-    const { perMinute, ceiling } = terms === "off" ? { perMinute: 0, ceiling: 0 } : terms;
-    return { allowance: newAllowance(perMinute, ceiling, share), set: { perMinute: null, share: null } };
   }
 
   /** Hands out slots until nobody waits. */
@@ -308,21 +298,27 @@ export class Till {
     this.#ring();
   }
 
-  /** Writes down what there is to write, and buys; one at a time. */
+  /** One at a time. */
+  #inTurn<Value>(work: () => Promise<Value>): Promise<Value> {
+    const done = this.#trading.then(work);
+    this.#trading = done;
+    return done;
+  }
+
+  /** Writes down what there is to write, and buys. */
   #trade(wanted: number, more?: (kept: Kept) => void): Promise<Result<Block | undefined, DatabaseFailure>> {
-    const trade = this.#trading.then(async () => {
-      const { account } = this.#options;
+    return this.#inTurn(async () => {
+      const { account, path, terms } = this.#options;
       const entries = this.#entries;
       const debt = this.#debt;
       this.#entries = [];
       this.#debt = { live: 0, sweep: 0 };
       const traded = await account.change(
-        this.#options.path,
-        () => this.#first(),
+        path,
+        () => newKept(terms),
         (kept, now) => {
-          this.#follow(kept);
           more?.(kept);
-          kept.allowance.share = kept.set.share ?? this.#options.share;
+          follow(kept, terms);
           debit(kept.allowance, now, debt);
           for (const entry of entries) entry(kept.allowance, now);
           const block = wanted > 0 ? sell(kept.allowance, now, wanted) : undefined;
@@ -334,26 +330,26 @@ export class Till {
         this.#debt = { live: this.#debt.live + debt.live, sweep: this.#debt.sweep + debt.sweep };
         return traded;
       }
-      const before = this.generation;
-      this.#kept = traded.value.kept;
-      this.#seenAt = account.shared();
-      // Another process has cut: what was sold before it is void here too.
-      if (this.generation !== before && this.paused) this.#dropBlocks();
-      // What came in during the trade, and could not be in it.
-      for (const entry of this.#entries) entry(this.#kept.allowance, account.shared());
+      this.#see(traded.value.kept);
       return ok(traded.value.block);
     });
-    this.#trading = trade;
-    return trade;
   }
 
-  /** Other limits than those that the row was made with: a new version, or other options. */
-  #follow({ allowance, set }: Kept): void {
-    const { terms } = this.#options;
-    if (terms === "off" || set.perMinute !== null || allowance.ceiling === terms.ceiling) return;
-    const atCeiling = allowance.rate >= allowance.ceiling;
-    allowance.rate = atCeiling ? terms.ceiling : Math.min(allowance.rate, terms.ceiling);
-    allowance.ceiling = terms.ceiling;
+  /** Takes the row as it is now, and adds what came in meanwhile and is not in it. */
+  #see(kept: Kept): void {
+    const before = this.generation;
+    this.#kept = kept;
+    this.#seenAt = this.#options.account.shared();
+    // Another process has cut: what was sold before it is void here too.
+    if (this.generation !== before && this.paused) this.#dropBlocks();
+    for (const entry of this.#entries) entry(kept.allowance, this.#seenAt);
+  }
+
+  #permit(): void {
+    const now = this.#options.account.shared();
+    this.#permits.push(now);
+    const lapsed = this.#permits.findIndex((given) => given >= now - permitMs);
+    if (lapsed > 0) this.#permits.splice(0, lapsed);
   }
 
   async #flushLater(): Promise<void> {
@@ -370,9 +366,8 @@ export class Till {
 
   async #look(): Promise<void> {
     this.#looking = true;
-    const seen = await this.#options.account.look(this.#options.path);
+    void (await this.read()); // Where it fails, the next look is as good.
     this.#seenAt = this.#options.account.shared();
-    if (seen.ok && seen.value) this.#kept = seen.value;
     this.#looking = false;
   }
 

@@ -8,7 +8,7 @@ import { sentence } from "./sentences.ts";
 import { Stop } from "./exits.ts";
 
 /** Where an endpoint stands for all processes, read from the database. */
-export async function readAllowance(budget: Budget, path: string): Promise<BudgetState> {
+export async function readAllowance(budget: Pick<Budget, "read">, path: string): Promise<BudgetState> {
   const read = await budget.read(path);
   if (read.ok) return read.value;
   const { text, ending } = sentence({ kind: "database", database: read.error });
@@ -20,7 +20,7 @@ export const usedPercent = ({ perMinute, usedInLastMinute }: BudgetState): numbe
   perMinute === null ? null : Math.round((usedInLastMinute * 100) / perMinute);
 
 /** `allowance 68 % used`, as this process last saw it; empty where there is none. */
-export function allowanceSaid(budget: Budget, operation: SweepOperation): string {
+export function allowanceSaid(budget: Pick<Budget, "state">, operation: SweepOperation): string {
   const seen = budget.state().find(({ path }) => path === pathOf[operation]);
   const used = seen ? usedPercent(seen) : null;
   if (!seen || used === null) return "";

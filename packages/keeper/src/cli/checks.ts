@@ -221,7 +221,7 @@ const open: Check = async ({ database, context, settings }) => {
         ? warn(
             "open",
             `${kinds}; the oldest since ${span(now - oldest)}`,
-            "any sett command and `sett serve` try again; see the log for what stands in the way",
+            "sett serve, sett worker --until-idle and any command that changes something try again; see the log for what stands in the way",
           )
         : ok("open", `${kinds}; the oldest since ${span(now - oldest)}`),
     stranded.length === 0
@@ -266,7 +266,7 @@ const escrow: Check = async ({ settings }) => {
       : warn(
           "escrow",
           `${records.length} tokens wait to be brought in, the oldest since ${moment(records[0]!.at)}`,
-          "any sett command brings them in, once the database takes them",
+          "sett worker --until-idle brings them in, or any command that changes something, once the database takes them",
         ),
   ];
   for (const { detail } of damage)

@@ -26,6 +26,8 @@ export interface About {
   readonly name: string;
   readonly does: string;
   readonly examples: readonly string[];
+  /** It changes nothing, always or `with --dry-run`, and opens no more then than `withReader` does: its help says so. */
+  readonly looks?: true | `with${string}`;
 }
 
 /** To which a file adds its commands. */
@@ -50,12 +52,12 @@ export type Register = (cli: Cli) => void;
 export function createCli(program: Command, context: Context, end: (ending: Ending) => void): Cli {
   return {
     add<Options extends object>(
-      { name, does, examples }: About,
+      { name, does, examples, looks }: About,
       make: (command: Command) => Command,
       work: (call: Call<Options>) => Promise<Ending>,
     ) {
       const command = make(inheriting(program.command(name), program).description(does));
-      command.addHelpText("after", shown(examples));
+      command.addHelpText("after", shown(examples) + onlyLooks(looks));
       command.action(async () => {
         const globals = command.optsWithGlobals<Globals>();
         const out = createOut(context, globals.json === true);
@@ -72,6 +74,12 @@ export function createCli(program: Command, context: Context, end: (ending: Endi
 
 /** Commander hands its settings on to commands that it makes itself, but not how errors are shown. */
 const inheriting = (command: Command, from: Command) => command.copyInheritedSettings(from);
+
+function onlyLooks(looks: About["looks"]): string {
+  if (looks === undefined) return "";
+  const when = looks === true ? "It" : `W${looks.slice(1)} it`;
+  return `\n\n${when} changes nothing, and needs none of Plaid's credentials.`;
+}
 
 const shown = (examples: readonly string[]) =>
   `\nExample${examples.length > 1 ? "s" : ""}:\n${lines(examples)}`;

@@ -36,10 +36,10 @@ export function selectionOf(
   const before = (given: string) =>
     (wholeUnits ? now - (now % unitOf(given)) : now) - spanOf("--older-than", given);
   return {
-    states: state,
-    institutionId: institution,
-    userId: user,
-    tokenBefore: olderThan === undefined ? undefined : before(olderThan),
+    ...(state !== undefined && { states: state }),
+    ...(institution !== undefined && { institutionId: institution }),
+    ...(user !== undefined && { userId: user }),
+    ...(olderThan !== undefined && { tokenBefore: before(olderThan) }),
   };
 }
 

@@ -1,13 +1,13 @@
 // `items` and `show`: what the keeper knows.
 
-import type { Keeper } from "../keeper.ts";
 import type { ItemView } from "../lifecycle/ledger.ts";
 import type { Selection } from "../lifecycle/selection.ts";
+import type { Reader } from "../reader.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { filtered, selectionOf, whole, type Filters } from "./filters.ts";
 import { recordOf, eventText, type ItemRecord } from "./record.ts";
-import { withKeeper } from "./open.ts";
+import { withReader } from "./open.ts";
 import { paintState } from "./states.ts";
 import { nextFor, sentence } from "./sentences.ts";
 import { moments, span } from "./spans.ts";
@@ -31,6 +31,7 @@ export const register: Register = (cli) => {
         "sett items --older-than 90d --all --json",
         "sett items --user u_42",
       ],
+      looks: true,
     },
     (command) =>
       filtered(command)
@@ -40,7 +41,7 @@ export const register: Register = (cli) => {
       if (call.options.all && call.options.limit !== undefined)
         throw wrong("--all and --limit: leave one of them out");
       const selection = selectionOf(call);
-      return withKeeper(call, (keeper) => list(call, keeper, selection));
+      return withReader(call, (reader) => list(call, reader, selection));
     },
   );
 
@@ -49,22 +50,23 @@ export const register: Register = (cli) => {
       name: "show",
       does: "one Item: where it stands, what to do, what is open on it, its history",
       examples: ["sett show eVBnVMp7zdTJLkRNr33Rs6zr7KNJqBFL9DrE6"],
+      looks: true,
     },
     (command) =>
       command.argument("<item_id>").option("--events <number>", "so many of the latest events", whole, 20),
-    (call) => withKeeper(call, (keeper) => show(call, keeper, call.args[0]!)),
+    (call) => withReader(call, (reader) => show(call, reader, call.args[0]!)),
   );
 };
 
 async function list(
   { options, out, context }: Call<Options>,
-  keeper: Keeper,
+  reader: Reader,
   selection: Selection,
 ): Promise<Ending> {
   const limit = options.all ? Infinity : (options.limit ?? usualLimit);
   let listed = 0;
   for (let after: string | undefined; ;) {
-    const page = await keeper.list(selection, { after, limit: Math.min(pageSize, limit - listed) });
+    const page = await reader.list(selection, { after, limit: Math.min(pageSize, limit - listed) });
     if (!page.ok) throw new Stop(sentence(page.error).ending, sentence(page.error).text);
     const { items, next } = page.value;
     for (const item of items) await out.record(item);
@@ -109,11 +111,11 @@ export const columns = (
 
 async function show(
   call: Call<{ readonly events: number }>,
-  keeper: Keeper,
+  reader: Reader,
   itemId: string,
 ): Promise<Ending> {
   const { out, context, options } = call;
-  const read = await recordOf(keeper, itemId, options.events);
+  const read = await recordOf(reader, itemId, options.events);
   if (!read.ok) {
     const { text, ending } = sentence(read.error);
     throw new Stop(ending, text);
@@ -125,6 +127,8 @@ async function show(
 
 async function tell({ out }: Pick<Call<unknown>, "out">, record: ItemRecord, now: number): Promise<void> {
   const { item, open, events, support } = record;
+  const hasBeenAsked =
+    (item.checked_at ?? item.created_at) !== null || events.some(({ kind }) => kind === "item.webhook_moved");
   const bank = [item.institution_name, item.institution_id].filter((part) => part !== null);
   const facts: readonly (readonly [string, string])[] = [
     ["item", item.item_id],
@@ -136,7 +140,7 @@ async function tell({ out }: Pick<Call<unknown>, "out">, record: ItemRecord, now
     ["user", item.user_id ?? "-"],
     ["environment", item.environment],
     ["token", `number ${item.token_version}, since ${moments(item.token_at)} (${span(now - item.token_at)})`],
-    ["webhook", item.webhook ?? "none"],
+    ["webhook", item.webhook ?? (hasBeenAsked ? "none" : "not known yet")],
     ["linked", moments(item.linked_at)],
     ["checked", moments(item.checked_at)],
     ["last webhook", moments(item.last_webhook_at)],
@@ -153,6 +157,10 @@ async function tell({ out }: Pick<Call<unknown>, "out">, record: ItemRecord, now
   for (const { kind, intent_id, opened_at } of open)
     await out.line(
       `\n${out.paint("yellow", "open")}          ${kind} since ${moments(opened_at)} (intent ${intent_id})`,
+    );
+  if (open.length > 0)
+    out.note(
+      "what is open is finished by sett serve, sett worker --until-idle or the next command that changes something",
     );
   if (events.length > 0) await out.line(`\n${out.paint("bold", "history")} (latest first)`);
   for (const event of events) await out.line(eventText(event));

@@ -4,6 +4,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Keeper } from "../keeper.ts";
+import type { Reader } from "../reader.ts";
 import { createRecipientFile } from "../vault/recipient.ts";
 import { reencrypt } from "../vault/reencrypt.ts";
 import { addKeyToFile, createKeyFile, localKeyRing } from "../vault/ring.ts";
@@ -11,7 +12,7 @@ import type { KeyRow } from "../vault/vault.ts";
 import { confirm } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
-import { ringOf, withKeeper } from "./open.ts";
+import { ringOf, withKeeper, withReader } from "./open.ts";
 import { createProgress } from "./progress.ts";
 import { databaseSaid, retireSaid, vaultSaid } from "./sentences.ts";
 import { soundSettings, type Settings } from "./settings.ts";
@@ -30,9 +31,10 @@ export const register: Register = (cli) => {
       name: "list",
       does: "the data keys, and which key of the ring wraps each",
       examples: ["sett keys list"],
+      looks: true,
     },
     (command) => command,
-    (call) => withKeeper(call, (keeper, settings) => list(call, keeper, settings)),
+    (call) => withReader(call, (reader, settings) => list(call, reader, settings)),
   );
 
   keys.add<{ readonly out?: string }>(
@@ -52,9 +54,6 @@ export const register: Register = (cli) => {
           "the keys come from SETT_KEYS, which sett cannot change: `sett keys new --out <file>` makes a key to put first there",
         );
       await ringOf(settings); // says what is wrong with the file, if anything is
-      const next = `${keys.file}.new`;
-      if (existsSync(next))
-        throw wrong(`${next} is left of an attempt that was broken off: nothing uses its key, so delete it`);
       const { kekId } = localKeyRing(await addKeyToFile(keys.file));
       await out.record({ kek_id: kekId, file: keys.file });
       await out.line(`${kekId} is first in ${keys.file}. Back that file up; then: sett keys rotate`);
@@ -143,7 +142,7 @@ async function newFile(path: string, out: Call<unknown>["out"]): Promise<Ending>
   return "done";
 }
 
-async function list({ out }: Call<unknown>, { vault }: Keeper, settings: Settings): Promise<Ending> {
+async function list({ out }: Call<unknown>, { vault }: Reader, settings: Settings): Promise<Ending> {
   const rows = await keyRows(vault);
   const { kekId } = await ringOf(settings);
   for (const row of rows) await out.record({ ...row, wraps_now: row.kek_id === kekId });
@@ -165,7 +164,7 @@ async function list({ out }: Call<unknown>, { vault }: Keeper, settings: Setting
   return "done";
 }
 
-async function keyRows(vault: Keeper["vault"]): Promise<readonly KeyRow[]> {
+async function keyRows(vault: Reader["vault"]): Promise<readonly KeyRow[]> {
   const rows = await vault.keys();
   if (!rows.ok) throw new Stop("failed", vaultSaid(rows.error));
   return rows.value;

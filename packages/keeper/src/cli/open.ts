@@ -1,9 +1,12 @@
-// Opens a keeper for one command by its settings, says what was found left open, and closes it whatever happens.
+// Opens a keeper for one command by its settings, says what was found left open, and closes it whatever happens; or only
+// what a command needs that looks and changes nothing.
 
 import { existsSync } from "node:fs";
 import type { PooledPost } from "sett/node";
 import type { Keeper, KeeperOptions } from "../keeper.ts";
+import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { Recovery } from "../lifecycle/recover.ts";
+import type { Reader } from "../reader.ts";
 import { localKeyRing, readKeyFile, type KeyRing } from "../vault/ring.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
@@ -11,7 +14,7 @@ import type { Out } from "./out.ts";
 import { sentence } from "./sentences.ts";
 import { escrowFolder, isPostgres, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
 
-/** Opens the keeper of the call's settings for the work, without timers. Stops where it cannot be opened. */
+/** Opens the keeper of the call's settings for work that changes something, without timers. Stops where it cannot be opened. */
 export async function withKeeper(
   call: Call<unknown>,
   work: (keeper: Keeper, settings: Settings) => Promise<Ending>,
@@ -24,6 +27,28 @@ export async function withKeeper(
     return await work(keeper, settings);
   } finally {
     await keeper.close();
+  }
+}
+
+/**
+ * Opens only the database for a command that looks: without Plaid's credentials, without the escrow, and without the
+ * keys until something sealed is to be opened. What was left open stays so.
+ */
+export async function withReader(
+  { context, globals }: Pick<Call<unknown>, "context" | "globals">,
+  work: (reader: Reader, settings: Settings) => Promise<Ending>,
+): Promise<Ending> {
+  const settings = soundSettings(context, globals.config);
+  refuseUnlessThere(settings);
+  const { database, env: environment, clientId } = settings;
+  const { openReader } = await import("../reader.ts");
+  const keys = () => ringOf(settings);
+  const opened = await openReader({ database, environment, keys, clientId, now: context.now });
+  if (!opened.ok) throw stopOf(opened.error);
+  try {
+    return await work(opened.value, settings);
+  } finally {
+    await opened.value.close();
   }
 }
 
@@ -57,8 +82,7 @@ export async function open(
   });
   if (!opened.ok) {
     void pool?.close();
-    const said = sentence(opened.error);
-    throw new Stop(said.ending, said.text);
+    throw stopOf(opened.error);
   }
   if (opened.value.recovered.ok) tellOfRecovery(out, opened.value.recovered.value);
   else out.note(`what was left open is not finished: ${sentence(opened.value.recovered.error).text}`);
@@ -71,6 +95,11 @@ export async function open(
       void pool?.close();
     },
   };
+}
+
+function stopOf(failure: KeeperFailure): Stop {
+  const { ending, text } = sentence(failure);
+  return new Stop(ending, text);
 }
 
 /** Pooled connections, at a fraction of fetch's cost, where the package `undici` is installed. */
@@ -104,7 +133,8 @@ export function refuseUnlessThere(settings: Settings): void {
   const file = sqliteFile(settings);
   if (file === null || isPostgres(settings.database) || existsSync(file)) return;
   throw wrong(
-    `there is no keeper at ${settings.database}: \`sett init\` makes one there; for another place set SETT_DATABASE, ` +
+    `there is no keeper at ${settings.database}: \`sett init\` makes one there, and so does the first \`sett link\`; ` +
+      `for another place set SETT_DATABASE, ` +
       `or name a file of settings with --config`,
   );
 }

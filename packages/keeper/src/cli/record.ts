@@ -2,9 +2,9 @@
 // Plaid's support where that is the only way left.
 
 import { err, ok, type Result } from "sett";
-import type { Keeper } from "../keeper.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { ItemView } from "../lifecycle/ledger.ts";
+import type { Reader } from "../reader.ts";
 import { moment } from "./spans.ts";
 
 export interface ItemRecord {
@@ -25,13 +25,13 @@ export interface EventRecord {
 }
 
 export async function recordOf(
-  keeper: Keeper,
+  reader: Pick<Reader, "find" | "database">,
   itemId: string,
   maxEvents: number,
 ): Promise<Result<ItemRecord, KeeperFailure>> {
-  const found = await keeper.find(itemId);
+  const found = await reader.find(itemId);
   if (!found.ok) return found;
-  const read = await keeper.database.read(async (sql) => {
+  const read = await reader.database.read(async (sql) => {
     const history = sql
       .selectFrom("events")
       .select(["seq", "at", "kind", "actor", "request_id", "detail"])

@@ -109,6 +109,7 @@ function settingsHelp(): string {
   return (
     `Settings, from variables and from the fields of the file of settings (SETT_CONFIG names it too):\n` +
     `${rows.join("\n")}\n` +
-    `  With _FILE after its name a variable names a file that holds the value: PLAID_SECRET_FILE=/run/secrets/plaid.`
+    `  With _FILE after its name a variable names a file that holds the value: PLAID_SECRET_FILE=/run/secrets/plaid.\n` +
+    `  Commands that only look (sett help <command> says which) need neither Plaid's credentials nor SETT_FOLDER.`
   );
 }

@@ -40,7 +40,7 @@ export function sentence(failure: KeeperFailure): Sentence {
           (failure.kept === "escrow"
             ? "safe in the escrow"
             : "in this process's memory alone, for the escrow did not take it: do not end it") +
-          `, but not in the database yet: ${sentence(failure.cause).text}. The next \`sett\` command brings it in`,
+          `, but not in the database yet: ${sentence(failure.cause).text}. \`sett worker --until-idle\` brings it in, and so does the next command that changes something`,
       };
     case "stranded":
     case "lost":

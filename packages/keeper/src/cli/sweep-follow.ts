@@ -2,8 +2,9 @@
 // and how it ended. A signal lets go of it; the sweep stays.
 
 import { setTimeout } from "node:timers/promises";
-import type { Keeper } from "../keeper.ts";
+import type { Budget } from "../budget/budget.ts";
 import type { SweepStatus } from "../sweep/sweep.ts";
+import type { Sweeps } from "../sweep/sweeps.ts";
 import { allowanceSaid } from "./allowances.ts";
 import type { Call } from "./command.ts";
 import type { Ending } from "./exits.ts";
@@ -25,6 +26,12 @@ const sparing = 20;
 
 type Following = Pick<Call<unknown>, "context" | "out">;
 
+/** A keeper, or a reader. */
+interface Seen {
+  readonly sweeps: Pick<Sweeps, "status">;
+  readonly budget: Pick<Budget, "state">;
+}
+
 /** Waits, but not beyond a signal. */
 export const pause = (ms: number, signal: AbortSignal): Promise<unknown> =>
   setTimeout(ms, undefined, { signal }).catch(() => {});
@@ -32,7 +39,7 @@ export const pause = (ms: number, signal: AbortSignal): Promise<unknown> =>
 /** Gives how it stands when it is over, or undefined when a signal came first. */
 export async function follow(
   { context, out }: Following,
-  keeper: Keeper,
+  seen: Seen,
   sweepId: number,
 ): Promise<SweepStatus | undefined> {
   const { now, signal } = context;
@@ -41,13 +48,13 @@ export async function follow(
   try {
     while (!signal.aborted) {
       const begun = now();
-      const read = await keeper.sweeps.status(sweepId);
+      const read = await seen.sweeps.status(sweepId);
       // A database that is away for a while comes back; the workers wait for it, too.
       if (!read.ok && read.error.kind !== "database") throw stopWith(read.error);
       if (read.ok) {
         const status = read.value;
         if (status.ended_at !== null) return status;
-        tell(keeper, status, progress);
+        tell(seen, status, progress);
         if (now() - recorded >= plainEveryMs) {
           recorded = now();
           await out.record({ event: "progress", sweep: status });
@@ -62,11 +69,11 @@ export async function follow(
 }
 
 /** One step of its progress. */
-function tell(keeper: Keeper, status: SweepStatus, progress: ReturnType<typeof createProgress>): void {
+function tell({ budget }: Seen, status: SweepStatus, progress: ReturnType<typeof createProgress>): void {
   const { total, waiting, failed, unacknowledged, state, ratePerSecond: perSecond, etaMs: leftMs } = status;
   const said = [
     ...(state === "paused" ? [`paused (sett sweep resume ${status.sweep_id})`] : []),
-    allowanceSaid(keeper.budget, status.operation),
+    allowanceSaid(budget, status.operation),
     ...(failed > 0 ? [`${failed} failed: ${failuresOf(status)}`] : []),
     ...(waiting === 0 && unacknowledged > 0 ? [`${unacknowledged} not acknowledged yet`] : []),
   ].filter((part) => part !== "");

@@ -1,12 +1,14 @@
 // `sett sweep list|status|pause|resume|cancel|budget`: how sweeps stand, and what changes it.
 
+import * as endpoints from "sett/endpoints";
 import type { BudgetState } from "../budget/budget.ts";
-import type { Keeper } from "../keeper.ts";
+import type { Reader } from "../reader.ts";
+import type { Sweeps } from "../sweep/sweeps.ts";
 import { pathOf, type Sweep, type SweepStatus } from "../sweep/sweep.ts";
 import { readAllowance, usedPercent } from "./allowances.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
-import { withKeeper } from "./open.ts";
+import { withKeeper, withReader } from "./open.ts";
 import { databaseSaid } from "./sentences.ts";
 import { moments, span } from "./spans.ts";
 import { follow, tellCounts, tellEnd } from "./sweep-follow.ts";
@@ -20,7 +22,7 @@ export interface BudgetOptions {
 }
 
 export const list = (call: Call<{ readonly limit: number }>): Promise<Ending> =>
-  withKeeper(call, async ({ sweeps }) => {
+  withReader(call, async ({ sweeps }) => {
     const { out, options } = call;
     const found = await sweeps.list({ limit: options.limit });
     if (!found.ok) throw stopWith(found.error);
@@ -42,7 +44,10 @@ const sweepColumns: readonly Column<Sweep>[] = [
 ];
 
 /** The number that was given, or the latest sweep's. */
-export async function namedOrLatest({ sweeps }: Keeper, given: number | undefined): Promise<number> {
+export async function namedOrLatest(
+  { sweeps }: { readonly sweeps: Pick<Sweeps, "list"> },
+  given: number | undefined,
+): Promise<number> {
   if (given !== undefined) return given;
   const found = await sweeps.list({ limit: 1 });
   if (!found.ok) throw stopWith(found.error);
@@ -52,17 +57,17 @@ export async function namedOrLatest({ sweeps }: Keeper, given: number | undefine
 }
 
 export const status = (call: Call<{ readonly watch?: true }>, given: number | undefined): Promise<Ending> =>
-  withKeeper(call, async (keeper) => {
+  withReader(call, async (reader) => {
     const { out, options, context } = call;
-    const id = await namedOrLatest(keeper, given);
+    const id = await namedOrLatest(reader, given);
     if (options.watch) {
-      const over = await follow(call, keeper, id);
+      const over = await follow(call, reader, id);
       return over ? tellEnd(call, over) : "interrupted";
     }
-    const read = await keeper.sweeps.status(id);
+    const read = await reader.sweeps.status(id);
     if (!read.ok) throw stopWith(read.error);
     const path = read.value.ended_at === null ? pathOf[read.value.operation] : undefined;
-    const allowance = path === undefined ? null : await readAllowance(keeper.budget, path);
+    const allowance = path === undefined ? null : await readAllowance(reader.budget, path);
     await out.record({ ...read.value, allowance });
     await tell(call, read.value, allowance, context.now());
     return "done";
@@ -126,19 +131,30 @@ export async function budget(call: Call<BudgetOptions>): Promise<Ending> {
     throw wrong("of which endpoint? Give its path, such as /item/get");
   if (path !== undefined && !/^\/[a-z_/]{1,100}$/.test(path))
     throw wrong("an endpoint is named by its path, such as /item/get");
+  if (path === undefined || (set === undefined && share === undefined))
+    return withReader(call, async (reader) =>
+      tellBudgets(call, reader, path === undefined ? await pathsOf(reader) : [path]),
+    );
   return withKeeper(call, async (keeper) => {
-    if (path !== undefined && (set !== undefined || share !== undefined)) {
-      const done = await keeper.budget.set(path, { perMinute: given(set), share: given(share) });
-      if (!done.ok) throw new Stop("failed", databaseSaid(done.error));
-      out.note("set; every process follows within seconds");
-    }
-    const states: BudgetState[] = [];
-    for (const one of path === undefined ? await pathsOf(keeper) : [path])
-      states.push(await readAllowance(keeper.budget, one));
-    for (const state of states) await out.record(state);
-    await writeTable(out, budgetColumns, states);
-    return "done";
+    const done = await keeper.budget.set(path, { perMinute: given(set), share: given(share) });
+    if (!done.ok) throw new Stop("failed", databaseSaid(done.error));
+    if (!Object.values(endpoints).some((endpoint) => endpoint.path === path))
+      out.note(`sett itself never calls ${path}: this is for calls of the application's, or else misspelt`);
+    out.note("set; every process follows within seconds");
+    return tellBudgets(call, keeper, [path]);
   });
+}
+
+async function tellBudgets(
+  { out }: Pick<Call<unknown>, "out">,
+  { budget }: Pick<Reader, "budget">,
+  paths: readonly string[],
+): Promise<Ending> {
+  const states: BudgetState[] = [];
+  for (const path of paths) states.push(await readAllowance(budget, path));
+  for (const state of states) await out.record(state);
+  await writeTable(out, budgetColumns, states);
+  return "done";
 }
 
 const given = (value: number | "default" | undefined) => (value === "default" ? null : value);
@@ -153,7 +169,7 @@ const budgetColumns: readonly Column<BudgetState>[] = [
 ];
 
 /** Those that sweeps call, and all that are kept an account of. */
-async function pathsOf({ database }: Keeper): Promise<readonly string[]> {
+async function pathsOf({ database }: Reader): Promise<readonly string[]> {
   const read = await database.read((sql) =>
     sql.selectFrom("budgets").select("path").distinct().orderBy("path").execute(),
   );

@@ -10,7 +10,7 @@ import type { Call } from "./command.ts";
 import { Stop, type Ending } from "./exits.ts";
 import { selectionOf, type Filters } from "./filters.ts";
 import { columns } from "./items.ts";
-import { withKeeper } from "./open.ts";
+import { withKeeper, withReader } from "./open.ts";
 import { createProblems } from "./problems.ts";
 import { span } from "./spans.ts";
 import { follow, tellEnd } from "./sweep-follow.ts";
@@ -35,23 +35,26 @@ export async function submitSweep(
   operation: SweepOperation,
   own: SweepOptions = {},
 ): Promise<Ending> {
-  const { options, out } = call;
+  const { options } = call;
   const sweep: SweepOptions = {
     selection: selectionOf(call, { wholeUnits: true }),
     order: options.order ?? (options.olderThan === undefined ? undefined : "oldest"),
     note: options.note,
     ...own,
   };
+  if (options.dryRun)
+    return withReader(call, async ({ sweeps }) => {
+      const dry = await sweeps.dryRun(operation, sweep);
+      if (!dry.ok) throw stopWith(dry.error);
+      return tellDry(call, dry.value, own.webhook);
+    });
   return withSweeps(call, async (keeper) => {
     const dry = await keeper.sweep(operation, { ...sweep, dryRun: true });
     if (!dry.ok) throw stopWith(dry.error);
-    if (options.dryRun) return tellDry(call, dry.value, own.webhook);
-    if (dry.value.total === 0) {
-      out.note("no such Items; nothing was submitted");
-      return "done";
-    }
+    // What is sealed beside the tokens is there without any Item.
+    if (dry.value.total === 0 && operation !== "reencrypt") return nothing(call);
     const what = `${inWords(operation, someItems(dry.value.total), own.webhook)}${estimated(dry.value)}`;
-    if (operation === "audit" || operation === "reencrypt") out.note(what);
+    if (operation === "audit" || operation === "reencrypt") call.out.note(what);
     else await confirm(call, { yes: options.yes === true, what });
     return workOn(call, keeper, await keeper.sweep(operation, sweep));
   });
@@ -64,10 +67,21 @@ export async function rollBack(call: Call<Submitting>, sweepId: number): Promise
     if (!old.ok) throw stopWith(old.error);
     if (old.value.operation !== "webhook")
       throw new Stop("usage", `${titleOf(old.value)} moved no webhooks: there is nothing to be put back`);
-    const what = inWords("webhook", `up to ${someItems(old.value.done)}`);
+    // One that was cancelled with calls out may have moved some that are not counted yet.
+    const { ended_at, begun_at, done, waiting } = old.value;
+    if (ended_at !== null && done === 0 && (begun_at === null || waiting === 0)) return nothing(call);
+    const what = inWords("webhook", `up to ${someItems(done)}`);
     await confirm(call, { yes: call.options.yes === true, what });
-    return workOn(call, keeper, await keeper.sweeps.rollback(sweepId));
+    const submitted = await keeper.sweeps.rollback(sweepId);
+    if (!submitted.ok && submitted.error.kind === "wrong-state" && submitted.error.state === "cancelled")
+      throw new Stop("failed", `calls of ${titleOf(old.value)} are still out: try again in a moment`);
+    return workOn(call, keeper, submitted);
   });
+}
+
+function nothing({ out }: Call<unknown>): Ending {
+  out.note("no such Items; nothing was submitted");
+  return "done";
 }
 
 /** A keeper that finishes what is left open, and says what goes wrong in the background. */
@@ -116,13 +130,16 @@ async function workOn(
       `stopped; what was begun is finished, and the sweep stays. Go on: the same again, or sett worker. ` +
         `End it: sett sweep cancel ${sweep_id}`,
     );
-  const ending = await tellEnd(call, status);
+  const ended = { ...status, again };
+  const ending = await tellEnd(call, ended);
   if (options.onDoneUrl !== undefined) await postEnd(call, options.onDoneUrl, status);
   return ending;
 }
 
 const estimated = ({ estimateMs }: DryRun): string =>
-  estimateMs === null || estimateMs < 1_000 ? "" : ` (${span(estimateMs)} or more, within what Plaid allows)`;
+  estimateMs === null || estimateMs === 0
+    ? ""
+    : ` (${estimateMs < 1_000 ? "less than a second" : `${span(estimateMs)} or more`}, within what Plaid allows)`;
 
 async function tellDry(
   { out, context }: Call<Submitting>,

@@ -35,6 +35,7 @@ function registerOperations(sweep: Cli): void {
         "sett sweep audit",
         "sett sweep audit --webhook https://app.example/plaid --silent-after 14d",
       ],
+      looks: "with --dry-run",
     },
     (command) =>
       submitted(command)
@@ -58,6 +59,7 @@ function registerOperations(sweep: Cli): void {
         "sett sweep webhook https://app.example/plaid --yes",
         "sett sweep webhook --none --user u_42 --yes",
       ],
+      looks: "with --dry-run",
     },
     (command) =>
       submitted(command)
@@ -82,6 +84,7 @@ function registerOperations(sweep: Cli): void {
       name: "rotate",
       does: "a new access token for each Item; whoever uses them notices nothing",
       examples: ["sett sweep rotate --older-than 180d --yes", "sett sweep rotate --order riskiest --dry-run"],
+      looks: "with --dry-run",
     },
     submitted,
     async (call) => (await submitting()).submitSweep(call, "rotate"),
@@ -92,6 +95,7 @@ function registerOperations(sweep: Cli): void {
       name: "remove",
       does: "removes each Item at Plaid and throws its token away: billing ends, and it cannot be undone",
       examples: ["sett sweep remove --user u_42 --dry-run", "sett sweep remove --state revoked --yes"],
+      looks: "with --dry-run",
     },
     (command) =>
       submitted(command)
@@ -116,6 +120,7 @@ function registerOperations(sweep: Cli): void {
       name: "reencrypt",
       does: "seals each token, and all else that is sealed, with the data key in use",
       examples: ["sett sweep reencrypt"],
+      looks: "with --dry-run",
     },
     submitted,
     async (call) => (await submitting()).submitSweep(call, "reencrypt"),
@@ -124,7 +129,7 @@ function registerOperations(sweep: Cli): void {
 
 function registerOthers(sweep: Cli): void {
   sweep.add<{ readonly limit: number }>(
-    { name: "list", does: "the latest sweeps", examples: ["sett sweep list"] },
+    { name: "list", does: "the latest sweeps", examples: ["sett sweep list"], looks: true },
     (command) => command.option("--limit <number>", "so many at most", whole, 20),
     async (call) => (await shown()).list(call),
   );
@@ -134,6 +139,7 @@ function registerOthers(sweep: Cli): void {
       name: "status",
       does: "how a sweep stands; the latest one unless told",
       examples: ["sett sweep status", "sett sweep status 7 --watch"],
+      looks: true,
     },
     (command) =>
       command.argument("[sweep]", "its number").option("--watch", "until it is over; ends as the sweep does"),
@@ -169,6 +175,7 @@ function registerOthers(sweep: Cli): void {
         "sett sweep report 7 --format csv --out ./sweep-7.csv",
         "sett sweep report --only failed,todo --format jsonl",
       ],
+      looks: true,
     },
     (command) =>
       command
@@ -189,6 +196,7 @@ function registerOthers(sweep: Cli): void {
       name: "budget",
       does: "what Plaid allows and what of it is used; sets it, also while sweeps run",
       examples: ["sett sweep budget", "sett sweep budget /item/webhook/update --set 2000 --share 0.1"],
+      looks: "without --set and --share",
     },
     (command) =>
       command

@@ -19,6 +19,8 @@ export interface DatabaseOptions {
   readonly now: number;
   /** How long a transaction may stay open, in milliseconds; 5 000 unless told. It holds locks that others wait for. */
   readonly patienceMs?: number | undefined;
+  /** How long PostgreSQL may take over one statement, in milliseconds, unless it is given more patience; 60 000 unless told. */
+  readonly statementMs?: number | undefined;
   /** The largest number of connections to PostgreSQL; 10 unless told. */
   readonly connections?: number | undefined;
   /** The schema's steps; ours unless told. */
@@ -33,14 +35,18 @@ export interface Database {
   /**
    * Does the work in one transaction and gives what it gives, on disk. An `err` rolls it back, and so does a throw.
    * The work waits for nothing but its own statements, may be done again after a deadlock, and is written for READ
-   * COMMITTED: what it decides by, it locks or tests in the statement that changes it.
+   * COMMITTED: what it decides by, it locks or tests in the statement that changes it. More patience than a statement
+   * may take, given here, holds for each of its statements too.
    */
   transaction<Value, Problem>(
     work: (sql: Sql) => Promise<Result<Value, Problem>>,
     options?: { readonly patienceMs?: number | undefined },
   ): Promise<Result<Value, Problem | DatabaseFailure>>;
-  /** Statements each on its own, their failure as a value. */
-  read<Value>(work: (sql: Sql) => Promise<Value>): Promise<Result<Value, DatabaseFailure>>;
+  /** Statements each on its own, their failure as a value. With patience given they may take that long, all together. */
+  read<Value>(
+    work: (sql: Sql) => Promise<Value>,
+    options?: { readonly patienceMs?: number | undefined },
+  ): Promise<Result<Value, DatabaseFailure>>;
   /**
    * A statement on its own that is asked so often that putting it together each time would show: it is compiled
    * once, with `value(name)` wherever a value goes that differs from time to time.
@@ -60,6 +66,8 @@ export interface Database {
   }) => Promise<Result<undefined, DatabaseFailure>>;
   /** The `seq` up to which the events are complete: no transaction still open can add one at or below it. */
   horizon(): Promise<Result<number, DatabaseFailure>>;
+  /** How often something was not done because what it refers to is not there: whoever keeps in mind what may be meant looks again when this grows. */
+  dangling(): number;
   close(): Promise<void>;
 }
 
@@ -69,9 +77,10 @@ export interface Database {
  */
 export async function openDatabase(
   url: string,
-  { now, patienceMs = 5_000, connections = 10, migrations: steps = migrations }: DatabaseOptions,
+  options: DatabaseOptions,
 ): Promise<Result<Database, DatabaseFailure>> {
-  const open = opener(url, patienceMs, connections);
+  const { now, migrations: steps = migrations } = options;
+  const open = opener(url, options);
   return asValue(async () => {
     const engine = await open();
     try {
@@ -84,8 +93,12 @@ export async function openDatabase(
   });
 }
 
-function opener(url: string, patienceMs: number, connections: number): () => Promise<Engine> {
-  if (/^postgres(ql)?:\/\//.test(url)) return () => openPostgres(url, connections, patienceMs);
+function opener(
+  url: string,
+  { patienceMs = 5_000, statementMs = 60_000, connections = 10 }: DatabaseOptions,
+): () => Promise<Engine> {
+  if (/^postgres(ql)?:\/\//.test(url))
+    return () => openPostgres(url, { connections, patienceMs, statementMs });
   const [, scheme, rest] = /^(sqlite:|[a-z][a-z+.-]+:(?=\/\/))?(.*)$/is.exec(url)!;
   const file = scheme === undefined ? join(rest!, "sett.db") : rest!;
   if (rest === "" || rest === ":memory:" || (scheme !== undefined && scheme !== "sqlite:")) {
@@ -96,12 +109,18 @@ function opener(url: string, patienceMs: number, connections: number): () => Pro
 
 function database(engine: Engine): Database {
   const horizon = engine.differences.horizon();
+  let dangling = 0;
+  const asSaid = async <Value>(work: () => Promise<Value>) => {
+    const outcome = await asValue(work);
+    if (!outcome.ok && outcome.error.constraint === "foreign-key") dangling++;
+    return outcome;
+  };
   return {
     name: engine.differences.name,
     differences: engine.differences,
     sql: engine.sql,
     transaction: async (work, { patienceMs } = {}) => {
-      const outcome = await asValue(() =>
+      const outcome = await asSaid(() =>
         engine.transaction(async (sql) => {
           const result = await work(sql);
           return { commit: result.ok, value: result };
@@ -109,7 +128,8 @@ function database(engine: Engine): Database {
       );
       return outcome.ok ? outcome.value : outcome;
     },
-    read: (work) => asValue(() => work(engine.sql)),
+    read: (work, { patienceMs } = {}) =>
+      asSaid(() => (patienceMs === undefined ? work(engine.sql) : engine.read(work, patienceMs))),
     statement: <Values extends object, Row>(
       build: (sql: Sql, value: <Name extends keyof Values>(name: Name) => Values[Name]) => Compilable<Row>,
     ) => {
@@ -117,7 +137,7 @@ function database(engine: Engine): Database {
         return new Later(name) as unknown as Values[Name]; // a value, as far as Kysely looks
       }).compile();
       return (values) =>
-        asValue(async () => {
+        asSaid(async () => {
           const parameters = compiled.parameters.map((parameter) =>
             parameter instanceof Later ? values[parameter.name as keyof object] : parameter,
           );
@@ -126,9 +146,10 @@ function database(engine: Engine): Database {
     },
     together: (tables, build) => {
       const run = engine.together(planOf(engine.sql, tables, build));
-      return (given) => asValue(async () => void (await run(given as never)));
+      return (given) => asSaid(async () => void (await run(given as never)));
     },
     horizon: () => asValue(() => horizon(engine.sql)),
+    dangling: () => dangling,
     close: () => engine.close(),
   };
 }

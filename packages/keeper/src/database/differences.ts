@@ -171,7 +171,6 @@ export const postgres: Differences = {
     return found.rows[0]!.is;
   },
   lockForMigration: async (transaction) => {
-    await sql`set local statement_timeout = 0`.execute(transaction);
     await sql`set local lock_timeout = 0`.execute(transaction);
     await sql`select pg_advisory_xact_lock(${migrationLock})`.execute(transaction);
     await sql`create schema if not exists sett`.execute(transaction);

@@ -22,6 +22,8 @@ export interface Engine {
   readonly run: Run;
   /** All or nothing, and on disk when it resolves. Throws `DatabaseError`, or what the work itself threw. */
   transaction<Value>(work: Work<Value>, patienceMs?: number): Promise<Value>;
+  /** Statements each on its own, which may take so long. */
+  read<Value>(work: (sql: Sql) => Promise<Value>, patienceMs: number): Promise<Value>;
   /** Makes ready what the plan says. What it gives does it, all or nothing, on disk when it resolves. */
   together(plan: Plan): (given: Given) => Promise<void>;
   close(): Promise<void>;

@@ -30,8 +30,8 @@ export function gathered(run: (given: Given) => Promise<void>): (given: Given) =
       } catch (error) {
         const [first] = round as [Waiting];
         if (round.length === 1) first.reject(error);
-        // A rule of the schema that one of them broke: each for himself.
-        else if (error instanceof DatabaseError && error.failure.kind === "constraint")
+        // A rule of the schema that one of them broke, or a value that cannot be: each for himself.
+        else if (isOfOne(error))
           await Promise.all(round.map(({ given, resolve, reject }) => run(given).then(resolve, reject)));
         else for (const { reject } of round) reject(error);
       }
@@ -45,6 +45,9 @@ export function gathered(run: (given: Given) => Promise<void>): (given: Given) =
       if (running < underWay) void work();
     });
 }
+
+const isOfOne = (error: unknown) =>
+  !(error instanceof DatabaseError) || /^(constraint|refused)$/.test(error.failure.kind);
 
 const together = (round: readonly Waiting[]): Given =>
   round.length === 1

@@ -6,6 +6,9 @@ import { sql as raw } from "kysely";
 import type { Sql } from "./connection.ts";
 import type { Differences } from "./differences.ts";
 
+/** Who holds it works on the Item. */
+export const leaseOfItem = (itemId: string): string => `item ${itemId}`;
+
 export interface Lease {
   readonly name: string;
   readonly holder: string;

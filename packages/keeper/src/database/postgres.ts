@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { CompiledQuery, type QueryResult } from "kysely";
-import { createSql, type Run } from "./connection.ts";
+import { createSql, type Run, type Sql } from "./connection.ts";
 import { postgres } from "./differences.ts";
 import { closedFailure, perform, type Engine, type Work } from "./engine.ts";
 import { databaseFailure, DatabaseError, fromPostgres } from "./failure.ts";
@@ -18,7 +18,6 @@ const { Pool } = pg;
 const schema = "sett";
 const connectMs = 10_000;
 const lockMs = 10_000;
-const statementMs = 60_000;
 /** How often work that lost a deadlock is done again. */
 const deadlockTries = 3;
 /** A server keeps each prepared statement for as long as the connection lasts. */
@@ -26,7 +25,16 @@ const maxPrepared = 200;
 
 const bigint = 20;
 
-export async function openPostgres(url: string, connections: number, patienceMs: number): Promise<Engine> {
+interface Bounds {
+  readonly connections: number;
+  readonly patienceMs: number;
+  readonly statementMs: number;
+}
+
+export async function openPostgres(
+  url: string,
+  { connections, patienceMs, statementMs }: Bounds,
+): Promise<Engine> {
   const pool = new Pool({
     connectionString: url,
     max: connections,
@@ -76,7 +84,13 @@ export async function openPostgres(url: string, connections: number, patienceMs:
   };
   const { sql, bind } = createSql(postgres.spelling, onItsOwn);
 
-  async function once<Value>(work: Work<Value>, patience: number): Promise<Value> {
+  /** Where a transaction is given more patience than a statement may take, each of its statements has it too. */
+  const begin = (given = 0) =>
+    given <= statementMs
+      ? "begin"
+      : `begin; set local statement_timeout = ${given === Infinity ? 0 : Math.ceil(given)}`;
+
+  async function once<Value>(work: Work<Value>, given: number | undefined): Promise<Value> {
     if (closed) throw closedFailure();
     const client = await pool.connect().catch((error: unknown) => {
       throw fromPostgres(error);
@@ -92,12 +106,12 @@ export async function openPostgres(url: string, connections: number, patienceMs:
         () => {}, // then the connection goes, and the transaction with it
       );
     try {
-      const begun = say("begin");
+      const begun = say(begin(given));
       begun.catch(() => {}); // awaited below, unless the work has failed before
       const bound = bind((compiled) => query(client, compiled));
       let outcome;
       try {
-        outcome = await perform(work, bound, patience);
+        outcome = await perform(work, bound, given ?? patienceMs);
         await begun;
       } catch (error) {
         await rollBack();
@@ -121,16 +135,19 @@ export async function openPostgres(url: string, connections: number, patienceMs:
     }
   }
 
-  const transaction = async <Value>(work: Work<Value>, patience = patienceMs): Promise<Value> => {
+  const transaction = async <Value>(work: Work<Value>, given?: number): Promise<Value> => {
     for (let tries = 1; ; tries++) {
       try {
-        return await once(work, patience);
+        return await once(work, given);
       } catch (error) {
         const code = error instanceof DatabaseError ? error.failure.code : null;
         if ((code !== "40P01" && code !== "40001") || tries >= deadlockTries) throw error;
       }
     }
   };
+
+  const read = <Value>(work: (sql: Sql) => Promise<Value>, given: number) =>
+    transaction(async (sql) => ({ commit: true, value: await work(sql) }), given);
 
   const together = (plan: Plan) => {
     const { sql, values } = atOnce(plan);
@@ -155,7 +172,7 @@ export async function openPostgres(url: string, connections: number, patienceMs:
     await close();
     throw error;
   }
-  return { differences: postgres, sql, run: onItsOwn, transaction, together, close };
+  return { differences: postgres, sql, run: onItsOwn, transaction, read, together, close };
 }
 
 async function refuseIfNotDurable(run: Run): Promise<void> {

@@ -1,11 +1,11 @@
 // SQLite in one file. Two connections: one reads, so that nobody sees what is not committed yet; one writes, for all
 // of this process in turn. Transactions that wait while one is being written share the next commit and its fsync (group
-// commit), and one that fails takes nothing else with it: each is inside a savepoint of its own, but for those that
-// hardly ever fail, which are done without, and with it if one of them does.
+// commit), and one that fails takes nothing else with it, unless what failed is the disk, or the file: each is inside a
+// savepoint of its own, but for those that hardly ever fail. These are done without, and once more with it if one does.
 
 import BetterSqlite, { type Database as Handle, type Statement } from "better-sqlite3";
 import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { QueryResult } from "kysely";
 import { createSql, type Run } from "./connection.ts";
 import { sqlite } from "./differences.ts";
@@ -46,13 +46,16 @@ export function openSqlite(file: string, patienceMs: number): Engine {
 }
 
 function prepareFile(file: string): void {
-  const folder = dirname(file);
+  const folder = dirname(resolve(file));
   const made = mkdirSync(folder, { recursive: true, mode: 0o700 });
   closeSync(openSync(file, "a", 0o600));
-  for (const name of made === undefined ? [folder] : [folder, dirname(made)]) {
-    const descriptor = openSync(name, "r");
+  // The file is a name in its folder, and each folder that was made is one in the folder above it.
+  const top = made === undefined ? folder : dirname(resolve(made));
+  for (let at = folder; ; at = dirname(at)) {
+    const descriptor = openSync(at, "r");
     fsyncSync(descriptor);
     closeSync(descriptor);
+    if (at === top || at === dirname(at)) return;
   }
 }
 
@@ -162,12 +165,13 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
       commit();
     } catch (thrown) {
       const error = fromSqlite(thrown);
+      const ofOne = !withSavepoints && !committing && writer.inTransaction && !isOfAll(error);
       try {
         if (writer.inTransaction) rollback();
       } catch {
         // Then the next BEGIN fails, and says so to those who come next.
       }
-      if (!withSavepoints && isConstraint(error)) {
+      if (ofOne) {
         queue.unshift(...members);
         return true;
       }
@@ -222,6 +226,8 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
     sql,
     run: onItsOwn,
     transaction,
+    // No statement is ever stopped here.
+    read: (work) => work(sql),
     together,
     close: async () => {
       closed = true;
@@ -282,8 +288,9 @@ function execute({ statement, reader }: Prepared, parameters: readonly unknown[]
   }
 }
 
-const isConstraint = (error: unknown) =>
-  error instanceof DatabaseError && error.failure.kind === "constraint";
+/** Whether it would meet the others too. What is not SQLite's own, such as a value that cannot be bound, is one's alone. */
+const isOfAll = (error: unknown) =>
+  error instanceof DatabaseError && /^(full|busy|damaged|unavailable)$/.test(error.failure.kind);
 
 /** A commit that failed for want of room did not happen; one whose fsync failed may have. */
 function unsureOf(error: unknown): unknown {

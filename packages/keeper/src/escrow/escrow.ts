@@ -3,10 +3,10 @@
 // Each process writes a journal of its own, under a lock; whoever opens the escrow later takes over the journals of
 // the dead, and a journal goes away when all that it holds is settled.
 
-import { join } from "node:path";
 import { err, ok, type Result } from "sett";
-import { nodeFiles, type Files, type Lock, type OpenFile } from "./files.ts";
-import { encodeRecord, encodeSettled, scan, type Damage, type EscrowRecord } from "./journal.ts";
+import { makeFolderDurably, nodeFiles, type Files, type Lock, type OpenFile } from "./files.ts";
+import { isName, pathOf, takeOver, type Dead } from "./dead.ts";
+import { encodeRecord, encodeSettled, type Damage, type EscrowMeta, type EscrowRecord } from "./journal.ts";
 
 /** Why the disk did not take or give what it should. */
 export interface EscrowFailure {
@@ -23,7 +23,7 @@ export interface EscrowDamage extends Damage {
 }
 
 export interface Replay {
-  /** What the dead recorded and nobody settled, oldest first. */
+  /** What the dead recorded and nobody has settled yet, oldest first. */
   readonly records: readonly EscrowRecord[];
   /** To be shown to a person: a token may be in it. */
   readonly damage: readonly EscrowDamage[];
@@ -39,16 +39,19 @@ export interface EscrowOptions {
   readonly files?: Files | undefined;
   /** Bytes of a journal from which on it is written anew without what is settled; 1 MiB unless told. */
   readonly compactAt?: number | undefined;
+  /** Whether a record is one for whoever opens this; a dead journal that has others' only is left to them. All, unless told. */
+  readonly isOurs?: ((meta: EscrowMeta) => boolean) | undefined;
 }
 
-interface Adopted {
-  readonly name: string;
-  readonly lock: Lock;
-  readonly open: Set<string>;
-  /** Of its records; remembered in our own journal for as long as this one is there. */
+interface Adopted extends Pick<Dead, "name" | "lock" | "open"> {
+  /** Of its records, where it does not say so itself; remembered in our own journal for as long as this one is there. */
   readonly settled: Set<string>;
-  readonly damaged: boolean;
+  damaged: boolean;
+  /** It is being let go of. */
+  going: boolean;
 }
+
+type MayGo = (gone: readonly string[]) => Promise<boolean>;
 
 /** `settled`: it was settled before it was on disk, and need not be there any more. */
 export type Kept = "kept" | "settled";
@@ -56,9 +59,12 @@ export type Kept = "kept" | "settled";
 interface Waiting {
   /** Of the record; undefined for what only says that one is settled. */
   readonly id: string | undefined;
+  /** Whether it must be on disk before anybody relies on it. */
+  readonly sync: boolean;
   /** Its bytes; called when its turn has come. */
   readonly make: () => Promise<Result<Buffer, unknown>>;
   readonly done: (result: Result<Kept, unknown>) => void;
+  readonly fail: (thrown: unknown) => void;
   readonly over: Promise<Result<Kept, unknown>>;
   /** `queued`: not a byte of it is in a file yet. */
   state: "queued" | "writing" | "settled";
@@ -67,7 +73,6 @@ interface Waiting {
 /** Taken in advance, written with zeros: a sync then has no file size to write, and a full disk leaves room for this much. */
 const roomBytes = 65_536;
 const lockTries = 100;
-const journalName = /^([\w-]+)\.journal$/;
 
 /** Opens the escrow in a folder of its own, which is made if need be. */
 export async function openEscrow(
@@ -84,6 +89,7 @@ export class Escrow {
   readonly #files: Files;
   readonly #name: string;
   readonly #compactAt: number;
+  readonly #isOurs: (meta: EscrowMeta) => boolean;
   #lock: Lock | undefined;
   #file: OpenFile | undefined;
   #size = 0;
@@ -93,24 +99,30 @@ export class Escrow {
   /** Of this process, not settled, as they stand in the journal. */
   readonly #live = new Map<string, Buffer>();
   readonly #adopted = new Set<Adopted>();
+  /** Found in journals that were taken over, and not told yet. */
+  #untold: Pick<Replay, "damage" | "torn"> = { damage: [], torn: 0 };
+  #mayGo: MayGo = async () => true;
   readonly #queue: Waiting[] = [];
   /** Records on their way to the disk. */
   readonly #coming = new Map<string, Waiting>();
   #pumping: Promise<void> | undefined;
   #closed = false;
 
-  constructor(folder: string, { mint, files = nodeFiles, compactAt = 1 << 20 }: EscrowOptions) {
+  constructor(
+    folder: string,
+    { mint, files = nodeFiles, compactAt = 1 << 20, isOurs = () => true }: EscrowOptions,
+  ) {
     this.#folder = folder;
     this.#files = files;
     this.#name = mint();
     this.#compactAt = compactAt;
-    if (!journalName.test(`${this.#name}.journal`))
-      throw new TypeError("a journal's name is of letters, digits, _ and -");
+    this.#isOurs = isOurs;
+    if (!isName(this.#name)) throw new TypeError("a journal's name is of letters, digits, _ and -");
   }
 
   /** Makes the journal of this process. */
   async begin(): Promise<undefined> {
-    await this.#files.makeFolder(this.#folder);
+    await makeFolderDurably(this.#files, this.#folder);
     // Whoever is looking for journals of the dead may try our lock in the moment between its making and its taking.
     for (let tries = 0; !(this.#lock = this.#files.lock(this.#path("lock"))); tries++) {
       if (tries === lockTries)
@@ -152,67 +164,60 @@ export class Escrow {
       coming.done(ok("settled"));
       return ok(undefined);
     }
-    if (coming) void (await coming.over);
-    const adopted = [...this.#adopted].filter(({ open }) => open.has(id));
+    if (coming) void (await coming.over.catch(() => {})); // what went wrong is told to whoever recorded it
+    const theirs = this.#strike(id);
     const own = this.#live.delete(id);
-    if (!own && adopted.length === 0) return ok(undefined);
+    if (!own && !theirs) return ok(undefined);
     const written = await this.#append(undefined, async () => ok(encodeSettled(id)));
-    for (const { open, settled } of adopted) {
-      open.delete(id);
-      settled.add(id);
-    }
-    if (!written.ok) return written;
-    return asValue(() => this.#dismiss());
+    return written.ok ? asValue(() => this.#dismiss()) : written;
   }
 
   /**
-   * Takes over the journals of processes that are gone, and gives what they left. What this process recorded itself is
-   * not given. Before a journal goes, and with it the proof that its process is gone, `beforeForgetting` is told its name;
-   * if that says no, the journal stays for now.
+   * Takes over the journals of processes that are gone, and gives all that is open in those that were taken over, now or
+   * before. What this process recorded itself is not given. Before a journal goes, now or when the last of it is settled,
+   * and with it the proof that its process is gone, `beforeForgetting` is told its name; if that says no, the journal
+   * stays for now.
    */
-  replay(
-    beforeForgetting: (gone: readonly string[]) => Promise<boolean> = async () => true,
-  ): Promise<Result<Replay, EscrowFailure>> {
+  replay(beforeForgetting: MayGo = async () => true): Promise<Result<Replay, EscrowFailure>> {
     return asValue(async () => {
-      const records = new Map<string, EscrowRecord>();
-      const settled = new Set<string>();
-      const damage: EscrowDamage[] = [];
-      let torn = 0;
-      const entries = await this.#files.list(this.#folder);
-      for (const name of entries.sort().flatMap((entry) => journalName.exec(entry)?.[1] ?? [])) {
-        if (name === this.#name || [...this.#adopted].some((journal) => journal.name === name)) continue;
-        const lock = this.#files.lock(this.#path("lock", name));
-        if (!lock) continue; // its process lives
-        const bytes = await this.#files
-          .read(this.#path("journal", name))
-          .catch((error: NodeJS.ErrnoException) => {
-            if (error.code !== "ENOENT") throw error;
-            return undefined;
-          });
-        if (!bytes) {
-          lock.release(); // somebody else has just been here
-          continue;
-        }
-        const found = scan(bytes);
-        for (const record of found.records) records.set(record.id, record);
-        for (const id of found.settled) settled.add(id);
-        const bad = found.damage.filter(({ kind }) => kind === "damaged");
-        torn += found.damage.length - bad.length;
-        for (const one of bad) damage.push(described(one, this.#path("journal", name)));
-        const open = new Set(found.records.map(({ id }) => id));
-        this.#adopted.add({ name, lock, open, settled: new Set(), damaged: bad.length > 0 });
-      }
-      for (const id of settled) {
-        records.delete(id);
-        for (const journal of this.#adopted) if (journal.open.delete(id)) journal.settled.add(id);
-      }
-      const named = (open: boolean) =>
-        [...this.#adopted].filter((journal) => journal.open.size > 0 === open).map(({ name }) => name);
-      const empty = named(false);
-      if (empty.length > 0 && (await beforeForgetting(empty))) await this.#dismiss();
-      const gone = named(true);
-      return { records: [...records.values()].sort((a, b) => a.at - b.at), damage, torn, gone };
+      this.#mayGo = beforeForgetting;
+      await this.#takeOver();
+      await this.#dismiss();
+      const left = [...this.#adopted].filter(({ open }) => open.size > 0);
+      const records = new Map(left.flatMap(({ open }) => [...open]));
+      const untold = this.#untold;
+      this.#untold = { damage: [], torn: 0 };
+      return {
+        records: [...records.values()].sort((a, b) => a.at - b.at),
+        ...untold,
+        gone: left.map(({ name }) => name),
+      };
     });
+  }
+
+  async #takeOver(): Promise<void> {
+    const known = new Set([this.#name, ...[...this.#adopted].map(({ name }) => name)]);
+    const taken = await takeOver({ files: this.#files, folder: this.#folder, isOurs: this.#isOurs, known });
+    for (const { name, lock, open, damage } of taken) {
+      const bad = damage.filter(({ kind }) => kind === "damaged");
+      this.#adopted.add({ name, lock, open, settled: new Set(), damaged: bad.length > 0, going: false });
+      this.#untold = {
+        damage: [...this.#untold.damage, ...bad.map((one) => described(one, this.#path("journal", name)))],
+        torn: this.#untold.torn + damage.length - bad.length,
+      };
+    }
+    // What one of them says of another's record must outlive it: he who said so may go first.
+    const marks = taken.flatMap(({ marks }) => marks).filter((id) => this.#strike(id));
+    if (marks.length === 0) return;
+    const bytes = Buffer.concat(marks.map(encodeSettled));
+    void (await this.#append(undefined, async () => ok(bytes), true));
+  }
+
+  /** Whether it was open in a journal that was taken over; now it is not. */
+  #strike(id: string): boolean {
+    const had = [...this.#adopted].filter(({ open }) => open.delete(id));
+    for (const { settled } of had) settled.add(id);
+    return had.length > 0;
   }
 
   /** How many records wait to be settled, this process's own and those it took over. */
@@ -225,7 +230,11 @@ export class Escrow {
     this.#closed = true;
     await this.#pumping;
     await this.#file?.close();
-    if (this.#live.size === 0 && !this.#broken && [...this.#adopted].every(({ open }) => open.size === 0)) {
+    if (
+      this.#live.size === 0 &&
+      !this.#broken &&
+      [...this.#adopted].every(({ open, settled }) => open.size + settled.size === 0)
+    ) {
       await this.#files.remove(this.#path("journal"));
       await this.#files.remove(this.#path("lock"));
     }
@@ -236,18 +245,23 @@ export class Escrow {
   #append<Problem = never>(
     id: string | undefined,
     make: () => Promise<Result<Buffer, Problem>>,
+    sync = id !== undefined,
   ): Promise<Result<Kept, EscrowFailure | Problem>> {
     if (this.#closed) throw new TypeError("the escrow has been closed");
-    const { promise: over, resolve } = Promise.withResolvers<Result<Kept, EscrowFailure | Problem>>();
+    const {
+      promise: over,
+      resolve,
+      reject: fail,
+    } = Promise.withResolvers<Result<Kept, EscrowFailure | Problem>>();
     const done = resolve as Waiting["done"];
-    const waiting: Waiting = { id, make, done, over, state: "queued" };
+    const waiting: Waiting = { id, sync, make, done, fail, over, state: "queued" };
     this.#queue.push(waiting);
     if (id !== undefined) this.#coming.set(id, waiting);
     this.#pumping ??= this.#pump();
     return over;
   }
 
-  /** Writes all that waits in one go, and syncs once if any of it is a record. */
+  /** Writes all that waits in one go, and syncs once if any of it is to be. What goes wrong goes to those who wait, never out of here. */
   async #pump(): Promise<void> {
     while (this.#queue.length > 0) {
       // A database that is at hand commits in the next round of the event loop, and then there is nothing to write.
@@ -256,25 +270,32 @@ export class Escrow {
       const batch = this.#queue.splice(0).filter(({ state }) => state === "queued");
       if (batch.length === 0) continue;
       for (const waiting of batch) waiting.state = "writing";
-      const made = await Promise.all(
-        batch.map(async (waiting) => ({ ...waiting, bytes: await waiting.make() })),
+      const made = await Promise.allSettled(batch.map(({ make }) => make()));
+      const whole = batch.flatMap(({ sync }, at) => {
+        const one = made[at]!;
+        return one.status === "fulfilled" && one.value.ok ? [{ sync, bytes: one.value.value }] : [];
+      });
+      const outcome = await this.#write(whole).then(
+        () => ok<Kept>("kept"),
+        (thrown: unknown) => err(failureOf(thrown)),
       );
-      const whole = made.flatMap(({ id, bytes }) => (bytes.ok ? [{ id, bytes: bytes.value }] : []));
-      const outcome = await asValue(() => this.#write(whole));
       if (!outcome.ok) this.#broken = true;
-      for (const { id, bytes, done } of made) {
+      for (const [at, { id, done, fail }] of batch.entries()) {
+        const one = made[at]!;
         if (id !== undefined) this.#coming.delete(id);
-        if (outcome.ok && bytes.ok && id !== undefined) this.#live.set(id, bytes.value);
-        done(!bytes.ok ? bytes : outcome.ok ? ok("kept") : outcome);
+        if (one.status === "rejected") fail(one.reason);
+        else if (!one.value.ok) done(one.value);
+        else {
+          if (outcome.ok && id !== undefined) this.#live.set(id, one.value.value);
+          done(outcome);
+        }
       }
     }
     // In the same breath as the look at the queue: whoever comes after it starts anew.
     this.#pumping = undefined;
   }
 
-  async #write(
-    batch: readonly { readonly id: string | undefined; readonly bytes: Buffer }[],
-  ): Promise<undefined> {
+  async #write(batch: readonly { readonly sync: boolean; readonly bytes: Buffer }[]): Promise<void> {
     if (batch.length === 0) return;
     if (this.#broken || this.#size > this.#compactAt) await this.#writeAnew();
     const bytes = Buffer.concat(batch.map(({ bytes }) => bytes));
@@ -286,7 +307,7 @@ export class Escrow {
     }
     await file.write(bytes, this.#size);
     this.#size += bytes.length;
-    if (batch.some(({ id }) => id !== undefined)) await file.sync();
+    if (batch.some(({ sync }) => sync)) await file.sync();
   }
 
   /** A new file with what is not settled takes the place of the old one, which stays whole until then. */
@@ -318,20 +339,30 @@ export class Escrow {
 
   /** Removes the journals of the dead in which nothing is open any more; one with damage in it is put aside, not away. */
   async #dismiss(): Promise<undefined> {
-    for (const journal of [...this.#adopted].filter(({ open }) => open.size === 0)) {
-      this.#adopted.delete(journal);
-      const path = this.#path("journal", journal.name);
-      if (journal.damaged) await this.#files.rename(path, `${path}.damaged`);
-      else await this.#files.remove(path);
-      await this.#files.remove(`${path}.new`);
-      await this.#files.syncFolder(this.#folder);
-      await this.#files.remove(this.#path("lock", journal.name));
-      journal.lock.release();
+    if (this.#broken) return; // what ours should say of others' records, and does not, one of these may
+    const empty = [...this.#adopted].filter(({ open, going }) => open.size === 0 && !going);
+    if (empty.length === 0) return;
+    for (const journal of empty) journal.going = true;
+    try {
+      if (!(await this.#mayGo(empty.map(({ name }) => name)))) return;
+      for (const journal of empty) {
+        const path = this.#path("journal", journal.name);
+        if (journal.damaged) await this.#files.rename(path, `${path}.damaged`);
+        else await this.#files.remove(path);
+        journal.damaged = false;
+        await this.#files.remove(`${path}.new`);
+        await this.#files.syncFolder(this.#folder);
+        await this.#files.remove(this.#path("lock", journal.name));
+        this.#adopted.delete(journal);
+        journal.lock.release();
+      }
+    } finally {
+      for (const journal of empty) journal.going = false;
     }
   }
 
   #path(kind: "journal" | "lock", name = this.#name): string {
-    return join(this.#folder, `${name}.${kind}`);
+    return pathOf(this.#folder, name, kind);
   }
 }
 
@@ -345,12 +376,16 @@ async function asValue<Value>(work: () => Promise<Value>): Promise<Result<Value,
   try {
     return ok(await work());
   } catch (error) {
-    const { code, message } = Object(error) as { code?: unknown; message?: unknown };
-    if (typeof code !== "string") throw error;
-    return err({
-      kind: code === "ENOSPC" || code === "EDQUOT" ? "full" : "unavailable",
-      code,
-      detail: String(message),
-    });
+    if (failureOf(error).code === null) throw error;
+    return err(failureOf(error));
   }
+}
+
+function failureOf(thrown: unknown): EscrowFailure {
+  const { code, message } = Object(thrown) as { code?: unknown; message?: unknown };
+  return {
+    kind: code === "ENOSPC" || code === "EDQUOT" ? "full" : "unavailable",
+    code: typeof code === "string" ? code : null,
+    detail: String(message),
+  };
 }

@@ -3,10 +3,11 @@
 
 import BetterSqlite from "better-sqlite3";
 import { mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 
 export interface Files {
-  makeFolder(path: string): Promise<void>;
+  /** Makes it, and those above it that are missing, and gives the first that it made: see `makeFolderDurably`. */
+  makeFolder(path: string): Promise<string | undefined>;
   list(folder: string): Promise<string[]>;
   read(path: string): Promise<Buffer>;
   /** Makes a new file for its owner alone; an existing one is an error. */
@@ -31,10 +32,7 @@ export interface Lock {
 }
 
 export const nodeFiles: Files = {
-  makeFolder: async (path) => {
-    const made = await mkdir(path, { recursive: true, mode: 0o700 });
-    if (made !== undefined) await nodeFiles.syncFolder(dirname(made));
-  },
+  makeFolder: (path) => mkdir(path, { recursive: true, mode: 0o700 }),
   list: (folder) => readdir(folder),
   read: (path) => readFile(path),
   create: async (path) => {
@@ -80,3 +78,15 @@ export const nodeFiles: Files = {
     }
   },
 };
+
+/** Makes the folder so that it survives a power cut: each that was made is a name in the one above it. */
+export async function makeFolderDurably(files: Files, path: string): Promise<void> {
+  const made = await files.makeFolder(path);
+  if (made === undefined) return;
+  const top = dirname(resolve(made));
+  let folder = resolve(path);
+  do {
+    folder = dirname(folder);
+    await files.syncFolder(folder);
+  } while (folder !== top && folder !== dirname(folder));
+}

@@ -3,6 +3,7 @@
 
 import type { Insertable, SelectQueryBuilder } from "kysely";
 import type { Sql } from "../database/connection.ts";
+import { leaseOfItem } from "../database/leases.ts";
 import type { Database } from "../database/database.ts";
 import type { Environment, EventsTable } from "../database/schema.ts";
 import type { WebhookTaken } from "./events.ts";
@@ -81,7 +82,7 @@ export async function observe(
     const detail = JSON.stringify({ ...keep.detail, facts: standing.facts });
     changes.unshift({ ...entry, kind: keep.kind, actor: "webhook", request_id: null, detail });
   }
-  const webhook = await drifted(sql, whose, found, observations);
+  const webhook = await drifted(sql, whose, found, observations, now);
   const isDrift = webhook !== found.webhook && found.checked_at !== null;
   if (isDrift) {
     const detail = JSON.stringify({ why: "/item/get" });
@@ -124,9 +125,18 @@ async function drifted(
   { itemId }: Whose,
   { webhook, standing }: { readonly webhook: string | null; readonly standing: Standing },
   observations: readonly Observation[],
+  now: number,
 ): Promise<string | null> {
   const answer = observations.findLast((observation) => observation.kind === "answer");
   if (!answer || ours(standing.state) || webhookOf(answer) === webhook) return webhook;
+  // A sweep moves many at once, without an intent for each: while it has the Item, and before the event that it leaves. In
+  // this order, as both change at once.
+  const held = await sql
+    .selectFrom("leases")
+    .select("fence")
+    .where("name", "=", leaseOfItem(itemId))
+    .where("until_ms", ">", now)
+    .executeTakeFirst();
   const moving = await sql
     .selectFrom("intents")
     .select("intent_id")
@@ -136,7 +146,6 @@ async function drifted(
     .where((is) => is.or([is("settled_at", "is", null), is("settled_at", ">", answer.at - skewMs)]))
     .limit(1)
     .executeTakeFirst();
-  // A sweep moves many at once, without an intent for each.
   const moved = await sql
     .selectFrom("events")
     .select("seq")
@@ -145,7 +154,7 @@ async function drifted(
     .where("at", ">", answer.at - skewMs)
     .limit(1)
     .executeTakeFirst();
-  return moving || moved ? webhook : webhookOf(answer);
+  return held || moving || moved ? webhook : webhookOf(answer);
 }
 
 function why(observation: Observation): string {

@@ -21,6 +21,8 @@ export interface SubscriptionsOptions {
   readonly holder: string;
   /** Told of what a handler threw, and of a database that did not answer. */
   readonly onProblem?: ((subscriber: string, problem: unknown) => void) | undefined;
+  /** Aborts when no more events are to be handed out: the one at hand is the last. */
+  readonly signal?: AbortSignal | undefined;
   /** How long an event may take before another process may hand it out too; 60 seconds unless told. */
   readonly leaseMs?: number | undefined;
 }
@@ -60,9 +62,10 @@ const longestRetryMs = 5 * 60_000;
 
 /** Makes the subscriptions of one process; subscribe to them at each start. */
 export function createSubscriptions(options: SubscriptionsOptions): Subscriptions {
-  const { database, environment, now, holder, onProblem, leaseMs = 60_000 } = options;
+  const { database, environment, now, holder, onProblem, signal, leaseMs = 60_000 } = options;
   const subscribers = new Map<string, Subscriber>();
   let closed = false;
+  const isOver = () => closed || signal?.aborted === true;
 
   // One look at a time: the database compares each with the last.
   let looked: Promise<unknown> = Promise.resolve();
@@ -86,6 +89,7 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
     // What was written while a draining was at its end must not be overlooked.
     await Promise.allSettled([subscriber.running]);
     if (subscriber.running) return subscriber.running;
+    if (isOver()) return ok({ delivered: 0, stopped: "closed" });
     const ended = () => void (subscriber.running = undefined);
     const running = (subscriber.running = claimAndHand(name, subscriber));
     void running.then(ended, ended);
@@ -134,7 +138,7 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
       let stopped: Drained["stopped"] | undefined;
       let reached = seq;
       for (const event of page.value.events) {
-        if (closed) stopped = "closed";
+        if (isOver()) stopped = "closed";
         else if (now() > held.lease.untilMs - leaseMs / 2) {
           const renewed = await database.read((sql) => renewLease(sql, held.lease, now(), leaseMs));
           if (!renewed.ok) return renewed;

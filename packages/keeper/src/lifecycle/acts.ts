@@ -3,7 +3,7 @@
 
 import { ok, type Item as Items, type Result } from "sett";
 import { itemRemove } from "sett/endpoints";
-import type { Act, Flights } from "./flights.ts";
+import type { Act, Flights, Terms } from "./flights.ts";
 import type { KeeperFailure } from "./failure.ts";
 import { readView, type ItemView } from "./ledger.ts";
 import { sealText, type Means } from "./means.ts";
@@ -14,10 +14,18 @@ import { beginMove, move } from "./webhook.ts";
 
 export interface Acts {
   /** Fails as `rotated` where the token is not the one of version `from`. */
-  rotate(itemId: string, from?: number): Promise<Result<ItemView, KeeperFailure>>;
-  updateWebhook(itemId: string, webhook: string | null): Promise<Result<ItemView, KeeperFailure>>;
+  rotate(itemId: string, from?: number, terms?: Terms): Promise<Result<ItemView, KeeperFailure>>;
+  updateWebhook(
+    itemId: string,
+    webhook: string | null,
+    terms?: Terms,
+  ): Promise<Result<ItemView, KeeperFailure>>;
   /** Fails as `removed` where it is done already. */
-  remove(itemId: string, reason?: Items.RemoveReason): Promise<Result<ItemView, KeeperFailure>>;
+  remove(
+    itemId: string,
+    reason?: Items.RemoveReason,
+    terms?: Terms,
+  ): Promise<Result<ItemView, KeeperFailure>>;
 }
 
 /** Finishes whatever kind of intent was left open. */
@@ -40,23 +48,25 @@ export function createActs(means: Means, salvage: Salvage, flights: Flights): Ac
     return sealed.ok ? ok({ intent_id, sealed: sealed.value }) : sealed;
   };
   return {
-    async rotate(itemId, from) {
+    async rotate(itemId, from, terms) {
+      if (from !== undefined && !Number.isInteger(from))
+        throw new TypeError("from must be a token_version: a whole number");
       await means.at("rotate: begin");
-      return flights.fly(itemId, beginRotation(means, from), finish);
+      return flights.fly(itemId, beginRotation(means, from), finish, terms);
     },
-    async updateWebhook(itemId, webhook) {
+    async updateWebhook(itemId, webhook, terms) {
       refuseUnlessUrl(webhook);
       await means.at("webhook: begin");
       const made = await sealedFor({ webhook });
       if (!made.ok) return made;
-      return flights.fly(itemId, beginMove(means, made.value.intent_id, made.value.sealed), finish);
+      return flights.fly(itemId, beginMove(means, made.value.intent_id, made.value.sealed), finish, terms);
     },
-    async remove(itemId, reason) {
+    async remove(itemId, reason, terms) {
       refuseUnlessReason(reason);
       await means.at("remove: begin");
       const made = await sealedFor({ reason });
       if (!made.ok) return made;
-      return flights.fly(itemId, beginRemoval(means, made.value.intent_id, made.value.sealed), finish);
+      return flights.fly(itemId, beginRemoval(means, made.value.intent_id, made.value.sealed), finish, terms);
     },
   };
 }

@@ -3,7 +3,7 @@
 
 import { err, ok, type Result } from "sett";
 import type { Sql } from "../database/connection.ts";
-import { releaseLease } from "../database/leases.ts";
+import { leaseOfItem, releaseLease } from "../database/leases.ts";
 import type { Sealed } from "../vault/vault.ts";
 import type { KeeperFailure } from "./failure.ts";
 import { addEvent, closeIntent, lockItem, viewOf, type ItemRow, type ItemView } from "./ledger.ts";
@@ -136,8 +136,10 @@ export async function bringIn(
   if (!row) return err({ kind: "unknown-item", item_id });
   // Plaid has just exchanged for an Item that was given up here: so it is alive.
   const wasGivenUp = !made && (row.state === "stranded" || (row.state === "removed" && kind === "exchange"));
+  // Brought in before. The intent may be another's by now, under the same name: then the history tells.
+  const isAgain = kind === "exchange" && !made && (await isInHistory(sql, item_id, request_id));
+  if (intent?.outcome === "done" || isAgain) return ok({ item: viewOf(row), how: "known" });
   const how = made ? "new" : wasGivenUp ? "healed" : "known";
-  if (intent?.outcome === "done") return ok({ item: viewOf(row), how: "known" }); // brought in before
   if (how === "known" && kind === "import") return ok({ item: viewOf(row), how });
   if (wasGivenUp) row = await replaceToken(means, sql, item_id, token);
   if (made && about.fingerprints.length > 0) {
@@ -158,8 +160,23 @@ export async function bringIn(
   return ok({ item: viewOf(row), how });
 }
 
-/** Who holds it works on the Item. */
-export const leaseOfItem = (itemId: string): string => `item ${itemId}`;
+/** Whether this very answer of Plaid's made the Item, or made it whole, once already. */
+async function isInHistory(sql: Sql, itemId: string, requestId: string | null): Promise<boolean> {
+  const linked = await sql
+    .selectFrom("events")
+    .select("seq")
+    .where("item_id", "=", itemId)
+    .where("kind", "=", "item.linked")
+    .where("request_id", "=", requestId)
+    .limit(1)
+    .executeTakeFirst();
+  return linked !== undefined;
+}
+
+export { leaseOfItem };
+
+/** Under which name a keeper's sweeps hold Items by the hundred: a flight of the same keeper must wait for them as for anybody. */
+export const sweeperOf = (holder: string): string => `${holder} sweep`;
 
 async function rotated(
   means: Means,

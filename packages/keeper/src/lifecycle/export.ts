@@ -6,16 +6,17 @@ import type { ItemState } from "../database/schema.ts";
 import { idOf, publicFromText } from "../vault/recipient.ts";
 import { openStream, sealStream, type ExportFailure, type SealedHead } from "../vault/sealed-stream.ts";
 import type { KeeperFailure } from "./failure.ts";
+import { refuseUnknown } from "./known.ts";
 import { addEvent, intentIsOpen, type ItemView } from "./ledger.ts";
 import { databaseFailed, openText, transact, type Means } from "./means.ts";
-import { listItems, selected, type Selection } from "./selection.ts";
+import { listItems, selected, selectionFrom, type Selection } from "./selection.ts";
 import type { Lend } from "./use.ts";
 
 export interface ExportOptions {
   /** The public key of who is to read it: see `newRecipient`. */
   readonly recipient: string;
   /** Which Items; all that are not removed unless told. */
-  readonly selection?: Selection | undefined;
+  readonly selection?: Selection;
   /** Who asks for it, for the history. */
   readonly actor?: string | undefined;
   /** Told of the counts after each page of Items. */
@@ -32,7 +33,11 @@ export interface ExportReport {
   readonly failures: readonly { readonly item_id: string; readonly failure: KeeperFailure }[];
 }
 
-/** An export that is being made, once: the bytes in order, or an error, after which there are none. */
+/**
+ * An export that is being made, once: the bytes in order, or an error, after which there are none. It is whole when the
+ * reading comes to its end. Once the keeper is closed the reading throws, for nobody can be waited for who may never read
+ * on: the last piece is missing then, and whoever opens the file is told `cut-short`.
+ */
 export interface SealedExport extends AsyncIterable<Result<Uint8Array, KeeperFailure>> {
   /** The id of the key that it is sealed to. */
   readonly recipient: string;
@@ -66,8 +71,11 @@ const maxFailures = 100;
 export async function exportItems(
   means: Means,
   lend: Lend,
-  { recipient, selection = {}, actor, onProgress }: ExportOptions,
+  options: ExportOptions,
 ): Promise<Result<SealedExport, KeeperFailure>> {
+  refuseUnknown("an export", options, ["recipient", "selection", "actor", "onProgress"]);
+  const { recipient, actor, onProgress } = options;
+  const selection = selectionFrom("selection" in options ? options.selection : {});
   const id = idOf(publicFromText(recipient));
   const began = await transact(means, async (sql) => {
     const { n } = await selected(means, sql, selection)

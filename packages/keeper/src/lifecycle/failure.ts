@@ -61,21 +61,29 @@ export interface ForSupport {
   readonly support: string;
 }
 
-/** For an Item whose token was lost with the answer of a rotation. */
+/** What is known of how an Item came to be stranded. */
+export interface Stranding {
+  /** Of Plaid's last answer about it. */
+  readonly request_id: string | null;
+  /** When the new token was asked for, or else when the one there is was refused; null where that is not known. */
+  readonly at: number | null;
+  /** Whether a new token was asked for and no answer came. */
+  readonly lost: boolean;
+}
+
+/** For an Item whose token is refused, and nobody has another. */
 export const strandedFor = (
   itemId: string,
-  requestId: string | null,
-  at: number,
-): { kind: "stranded"; item_id: string } & ForSupport => ({
-  kind: "stranded",
-  item_id: itemId,
-  request_id: requestId,
-  support:
-    `Item ${itemId}: the answer of /item/access_token/invalidate at about ${new Date(at).toISOString()} did not reach us, ` +
-    `and the access token from before it is refused` +
-    (requestId === null ? "" : ` (request_id ${requestId})`) +
-    `. Please remove the Item, or tell us how to reach it. The user can link the bank again meanwhile.`,
-});
+  { request_id, at, lost }: Stranding,
+): { kind: "stranded"; item_id: string } & ForSupport => {
+  const when = at === null ? "" : ` at about ${new Date(at).toISOString()}`;
+  const named = request_id === null ? "" : ` (request_id ${request_id})`;
+  const what = lost
+    ? `the answer of /item/access_token/invalidate${when} did not reach us, and the access token from before it is refused${named}`
+    : `the access token that we have is refused${when}${named}, and we were never given another`;
+  const support = `Item ${itemId}: ${what}. Please remove the Item, or tell us how to reach it. The user can link the bank again meanwhile.`;
+  return { kind: "stranded", item_id: itemId, request_id, support };
+};
 
 /** For a public token whose exchange was lost. */
 export const lostFor = (
@@ -99,3 +107,10 @@ export const requestIdOf = (failure: Failure): string | null =>
 /** Plaid's error code, where Plaid refused. */
 export const refusedWith = (failure: Failure): string | null =>
   failure.kind === "refused" ? failure.error.error_code : null;
+
+/**
+ * Whether Plaid's error code may be that of a token that was rotated away. Which of the two such a token gets, nobody
+ * outside Plaid has verified; both may mean other things as well.
+ */
+export const saysDeadToken = (code: string | null | undefined): boolean =>
+  code === "INVALID_ACCESS_TOKEN" || code === "ITEM_NOT_FOUND";

@@ -21,6 +21,16 @@ export interface Flight {
 /** Writes down, in the transaction that took the lease, what is about to be done; or refuses. */
 export type Begin = (sql: Sql, item: ItemRow, lease: Lease) => Promise<Result<IntentRow, KeeperFailure>>;
 
+/** On which terms an Item is waited for that somebody else is at. */
+export interface Terms {
+  /** As long as the keeper's unless told. */
+  readonly patienceMs?: number;
+  /** Once it aborts nothing is begun: the Item is `busy`. */
+  readonly signal?: AbortSignal;
+}
+
+type Landing = Promise<Result<undefined, KeeperFailure>>;
+
 /** Does what the intent says and closes it. `resumed`: it may have been done already. It gives up the lease. */
 export type Act = (flight: Flight, resumed: boolean) => Promise<Result<ItemView, KeeperFailure>>;
 
@@ -30,7 +40,7 @@ export class Flights {
   /** Finishes whatever kind of intent was left open. */
   readonly #finish: Act;
   readonly #turns = new Turns();
-  readonly #landings = new Map<string, Promise<Result<undefined, KeeperFailure>>>();
+  readonly #landings = new Map<string, { readonly patienceMs: number; readonly over: Landing }>();
 
   constructor(means: Means, salvage: Salvage, finish: Act) {
     this.#means = means;
@@ -39,10 +49,19 @@ export class Flights {
   }
 
   /** Begins and acts, once the Item is free and nothing on it is open. */
-  fly(itemId: string, begin: Begin, act: Act): Promise<Result<ItemView, KeeperFailure>> {
+  fly(
+    itemId: string,
+    begin: Begin,
+    act: Act,
+    { signal, patienceMs = this.#means.patienceMs }: Terms = {},
+  ): Promise<Result<ItemView, KeeperFailure>> {
+    const unlessAborted: Begin = async (sql, item, lease) => {
+      if (!signal?.aborted) return begin(sql, item, lease);
+      return err({ kind: "busy", item_id: itemId });
+    };
     return this.#turns.take(itemId, async () => {
       for (;;) {
-        const boarded = await this.#board(itemId, begin, this.#means.patienceMs);
+        const boarded = await this.#board(itemId, unlessAborted, patienceMs, signal);
         if (!boarded.ok) return boarded;
         const { flight, resumed } = boarded.value!;
         if (!resumed) return act(flight, false);
@@ -53,11 +72,16 @@ export class Flights {
   }
 
   /** Finishes what is open on the Item; of endings it gives back the bad one. With no patience it leaves alone what others are at. */
-  land(itemId: string, patienceMs = this.#means.patienceMs): Promise<Result<undefined, KeeperFailure>> {
+  land(itemId: string, patienceMs = this.#means.patienceMs): Landing {
     const under = this.#landings.get(itemId);
-    if (under) return under;
-    const landing = this.#turns
-      .take(itemId, async (): Promise<Result<undefined, KeeperFailure>> => {
+    if (under && under.patienceMs >= patienceMs) return under.over;
+    // It may leave alone what this one is willing to wait for.
+    if (under)
+      return under.over.then((landed) =>
+        !landed.ok && landed.error.kind === "busy" ? this.land(itemId, patienceMs) : landed,
+      );
+    const over = this.#turns
+      .take(itemId, async (): Landing => {
         for (;;) {
           const boarded = await this.#board(itemId, undefined, patienceMs);
           if (!boarded.ok) return boarded;
@@ -68,8 +92,8 @@ export class Flights {
         }
       })
       .finally(() => this.#landings.delete(itemId));
-    this.#landings.set(itemId, landing);
-    return landing;
+    this.#landings.set(itemId, { patienceMs, over });
+    return over;
   }
 
   /** Whether somebody in this process is at the Item. */
@@ -82,6 +106,7 @@ export class Flights {
     itemId: string,
     begin: Begin | undefined,
     patienceMs: number,
+    signal?: AbortSignal,
   ): Promise<Result<{ flight: Flight; resumed: boolean } | undefined, KeeperFailure>> {
     const means = this.#means;
     const brought = await this.#salvage.bringInFor(itemId);
@@ -96,7 +121,7 @@ export class Flights {
         if (!taken.ok) return taken;
         if (taken.value !== "held") return ok(taken.value);
       }
-      if (!(await waits())) return err({ kind: "busy", item_id: itemId });
+      if (signal?.aborted || !(await waits())) return err({ kind: "busy", item_id: itemId });
     }
   }
 

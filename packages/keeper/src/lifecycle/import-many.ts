@@ -9,7 +9,14 @@ import type { OpenedExport } from "./export.ts";
 import type { KeeperFailure } from "./failure.ts";
 import { tokenFingerprint } from "./fingerprints.ts";
 import { takeOver, type Arrival, type Taken } from "./import.ts";
-import { rowsOf, type BadRow, type FormatFailure, type ImportFormat, type ImportRow } from "./import-rows.ts";
+import {
+  rowFrom,
+  rowsOf,
+  type BadRow,
+  type FormatFailure,
+  type ImportFormat,
+  type ImportRow,
+} from "./import-rows.ts";
 import { databaseFailed, type Means } from "./means.ts";
 
 export interface ImportOptions {
@@ -110,7 +117,7 @@ export async function importItems(
   const { format } = options;
   if (format !== undefined && format !== "csv" && format !== "jsonl")
     throw new TypeError('the format must be "csv" or "jsonl"');
-  if (!(Symbol.asyncIterator in source || "rows" in source))
+  if (!(Object(source) === source && (Symbol.asyncIterator in source || "rows" in source)))
     throw new TypeError("the source must be an async iterable of bytes or text, or an opened export");
   const work = new Import(means, options, around);
   if ("rows" in source) {
@@ -145,7 +152,7 @@ async function* exported(source: OpenedExport, stop: (cause: Cause) => void): As
       });
     }
     const { access_token, user_id, item_id, state } = item.value;
-    yield [{ row: ++row, access_token, user_id, item_id, state }];
+    yield [{ ...rowFrom(++row, { access_token, user_id, item_id }), state }];
   }
 }
 

@@ -5,6 +5,7 @@
 import { parse } from "csv-parse/sync";
 import { err, ok, type Result } from "sett";
 import { linesOf, maxLineLength, type Line } from "./lines.ts";
+import { isText, longestId, longestToken } from "./texts.ts";
 
 export type ImportFormat = "csv" | "jsonl";
 
@@ -20,7 +21,10 @@ export interface ImportRow {
 /** A line that cannot be right. */
 export interface BadRow {
   readonly row: number;
-  /** Not a record of the file's format; too long; without a token, or with a field that is no text. */
+  /**
+   * Not a record of the file's format; too long, or with a field that is (a token has up to 1 024 characters, `user_id` and
+   * `item_id` up to 255); without a token; with a field that is no text, or none of well-formed Unicode without NUL.
+   */
   readonly bad: "malformed" | "too-long" | "no-token" | "not-text";
 }
 
@@ -205,10 +209,17 @@ function rowOf(row: number, said: Partial<Record<Field, unknown>>): ImportRow | 
     const value = said[name] ?? null;
     return typeof value === "string" ? value.trim() || null : value;
   });
-  if (access_token === null) return { row, bad: "no-token" };
-  const texts = [access_token, user_id, item_id].every(
-    (value) => value === null || typeof value === "string",
-  );
-  if (!texts) return { row, bad: "not-text" };
-  return { row, access_token, user_id, item_id } as ImportRow;
+  return rowFrom(row, { access_token, user_id, item_id });
+}
+
+/** A row, if what it says can be kept. */
+export function rowFrom(row: number, said: { readonly [Name in Field]: unknown }): ImportRow | BadRow {
+  if (said.access_token === null) return { row, bad: "no-token" };
+  for (const name of fields) {
+    const value = said[name];
+    const longest = name === "access_token" ? longestToken : longestId;
+    if (value === null || isText(value, longest)) continue;
+    return { row, bad: isText(value, Infinity) ? "too-long" : "not-text" };
+  }
+  return { row, ...said } as ImportRow;
 }

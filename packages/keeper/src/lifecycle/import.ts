@@ -8,6 +8,7 @@ import type { KeeperFailure } from "./failure.ts";
 import { tokenFingerprint } from "./fingerprints.ts";
 import type { ItemView } from "./ledger.ts";
 import { sealText, transact, type Means } from "./means.ts";
+import { isText, longestName, longestToken, shownOf, textOf, textOrNull } from "./texts.ts";
 
 /** Imports: see `Keeper.importItem`. */
 export async function importItem(
@@ -15,11 +16,13 @@ export async function importItem(
   access_token: string,
   userId: string | undefined,
 ): Promise<Result<ItemView, KeeperFailure>> {
+  textOf("the access token", access_token, longestToken);
+  const user_id = textOrNull("userId", userId);
   const fingerprint = await tokenFingerprint(means.vault, access_token);
   if (!fingerprint.ok) return fingerprint;
   const taken = await takeOver(means, {
     access_token,
-    user_id: userId ?? null,
+    user_id,
     item_id: null,
     fingerprint: fingerprint.value,
   });
@@ -65,8 +68,8 @@ export async function takeOver(
     access_token,
     about: {
       user_id,
-      institution_id: item.institution_id ?? null,
-      institution_name: item.institution_name ?? null,
+      institution_id: isText(item.institution_id) ? item.institution_id : null,
+      institution_name: shownOf(item.institution_name ?? "", longestName),
       fingerprints: [],
     },
     seen: {

@@ -8,7 +8,7 @@ import { releaseLease, type Lease } from "../database/leases.ts";
 import type { IntentKind, IntentOutcome, IntentsTable, ItemState, ItemsTable } from "../database/schema.ts";
 import type { Sealed } from "../vault/vault.ts";
 import type { KeeperFailure } from "./failure.ts";
-import type { Means } from "./means.ts";
+import type { Means, Reading } from "./means.ts";
 
 export type ItemRow = Selectable<ItemsTable>;
 export type IntentRow = Selectable<IntentsTable>;
@@ -57,7 +57,7 @@ export function lockItem(
     .executeTakeFirst();
 }
 
-export async function readItem(means: Means, itemId: string): Promise<Result<ItemRow, KeeperFailure>> {
+export async function readItem(means: Reading, itemId: string): Promise<Result<ItemRow, KeeperFailure>> {
   const found = await means.database.read((sql) =>
     sql
       .selectFrom("items")
@@ -71,7 +71,7 @@ export async function readItem(means: Means, itemId: string): Promise<Result<Ite
 }
 
 /** The Item as others may see it. */
-export async function readView(means: Means, itemId: string): Promise<Result<ItemView, KeeperFailure>> {
+export async function readView(means: Reading, itemId: string): Promise<Result<ItemView, KeeperFailure>> {
   const row = await readItem(means, itemId);
   return row.ok ? ok(viewOf(row.value)) : row;
 }
@@ -105,7 +105,7 @@ export async function openIntent(
   { environment, now }: Means,
   sql: Sql,
   { intent_id, kind, item_id, user_id = null, detail }: NewIntent,
-  { holder, fence }: Lease,
+  { holder, fence }: Pick<Lease, "holder" | "fence">,
 ): Promise<IntentRow> {
   return sql
     .insertInto("intents")

@@ -19,14 +19,22 @@ import {
 import { databaseFailed, openText, sealText, transact, type Means } from "./means.ts";
 import type { About } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
+import { longestId, longestName, longestToken, shownOf, textOrNull } from "./texts.ts";
 
-/** What the application knows of a new Item. Link's `onSuccess` brings the last two in its metadata. */
+/**
+ * What the application knows of a new Item. Link's `onSuccess` brings `institution` and `accounts` in its metadata, through
+ * a browser. What cannot be right is a TypeError before anything is done; but what is only shown or compared (the bank's
+ * name, the accounts) is cut to what can be kept, for nobody is to lose a link over it.
+ */
 export interface LinkOptions {
+  /** Up to 255 characters. */
   readonly userId?: string | undefined;
   /** With which Link was opened: the way back to a public token that was lost. */
   readonly linkToken?: string | undefined;
+  /** An id of up to 255 characters, and a name, of which the first 1 024 are kept. */
   readonly institution?:
     { readonly institution_id: string | null; readonly name?: string | null } | null | undefined;
+  /** The first 1 000, and of each `mask` and `name` the first 255 characters. */
   readonly accounts?: readonly { readonly mask?: string | null; readonly name?: string | null }[] | undefined;
   /** What to do when the user has this login already: refuse before the public token is spent, or link and say so. */
   readonly duplicates?: "refuse" | "flag" | undefined;
@@ -47,15 +55,50 @@ interface Detail {
 /** Whoever links again what stands so does what is to be done about it. */
 const relinkable = ["removed", "removing", "stranded", "revoked"] as const;
 
-/** Links: see `Keeper.link`. */
+const mostAccounts = 1_000;
+
+/** What can be kept of it. Throws where something is of the wrong type, or can be nobody's id or token. */
+export function cleanOptions({
+  userId,
+  linkToken,
+  institution,
+  accounts = [],
+  duplicates = "refuse",
+}: LinkOptions): LinkOptions {
+  if (institution !== undefined && typeof institution !== "object")
+    throw new TypeError("institution must be an object with institution_id and name, or null");
+  if (!Array.isArray(accounts) || accounts.some((one) => typeof one !== "object" || one === null))
+    throw new TypeError("accounts must be an array of objects with mask and name");
+  if (duplicates !== "refuse" && duplicates !== "flag")
+    throw new TypeError('duplicates must be "refuse" or "flag"');
+  return {
+    userId: textOrNull("userId", userId) ?? undefined,
+    linkToken: textOrNull("linkToken", linkToken, longestToken) ?? undefined,
+    institution: institution && {
+      institution_id: textOrNull("institution.institution_id", institution.institution_id),
+      name: shown("institution.name", institution.name, longestName),
+    },
+    accounts: accounts.slice(0, mostAccounts).map(({ mask, name }) => ({
+      mask: shown("an account's mask", mask, longestId),
+      name: shown("an account's name", name, longestId),
+    })),
+    duplicates,
+  };
+}
+
+function shown(name: string, value: unknown, longest: number): string | null {
+  if (value === undefined || value === null) return null;
+  if (typeof value !== "string") throw new TypeError(`${name} must be a text, or null`);
+  return shownOf(value, longest);
+}
+
+/** Links, with options that are clean: see `Keeper.link`. */
 export async function link(
   means: Means,
   salvage: Salvage,
   publicToken: string,
   options: LinkOptions,
 ): Promise<Result<Linked, KeeperFailure>> {
-  if (typeof publicToken !== "string" || publicToken === "")
-    throw new TypeError("the public token must be a text that is not empty");
   await means.at("link: begin");
   const about = await aboutOf(means, options);
   if (!about.ok) return about;
@@ -154,7 +197,7 @@ async function exchange(
   if (refusedWith(second.error) !== "INVALID_PUBLIC_TOKEN") return unfinished(second.error);
 
   // Spent, or too old. Perhaps the escrow has what it gave, or Plaid has another that leads to the same Item.
-  const looked = await salvage.look();
+  const looked = await salvage.lookFor(intent_id);
   const known = looked.ok ? await readIntent(means, intent_id) : looked;
   if (!known.ok) return leave(means, lease, known);
   if (known.value?.item_id) return readView(means, known.value.item_id);

@@ -4,9 +4,10 @@
 import { err, ok, type Config, type Result } from "sett";
 import type { Sql } from "../database/connection.ts";
 import type { Database } from "../database/database.ts";
-import type { DatabaseFailure } from "../database/failure.ts";
+import { DatabaseError, databaseFailure, type DatabaseFailure } from "../database/failure.ts";
 import type { Environment } from "../database/schema.ts";
 import type { Escrow } from "../escrow/escrow.ts";
+import { codeOf } from "../vault/sealed-stream.ts";
 import type { Place, Sealed, Vault } from "../vault/vault.ts";
 import type { Exchanges } from "./exchanges.ts";
 import type { KeeperFailure } from "./failure.ts";
@@ -37,6 +38,11 @@ export interface Means {
   readonly at: (step: Step) => unknown;
 }
 
+/** What those need who only read: whoever has the means has these, too. */
+export interface Reading extends Pick<Means, "database" | "environment" | "now"> {
+  readonly vault: Pick<Vault, "open">;
+}
+
 /** All or nothing. What the database says against it becomes the keeper's failure. */
 export async function transact<Value>(
   { database }: Means,
@@ -48,6 +54,12 @@ export async function transact<Value>(
 }
 
 export const databaseFailed = (database: DatabaseFailure): KeeperFailure => ({ kind: "database", database });
+
+/** What was thrown over one Item, while others wait. By its name alone: its words may be of what had been sealed. */
+export const causeOf = (thrown: unknown): DatabaseFailure =>
+  thrown instanceof DatabaseError
+    ? thrown.failure
+    : databaseFailure("refused", `what is written of it cannot be worked with: ${codeOf(thrown)}`);
 
 export async function sealText(
   { vault }: Means,
@@ -62,7 +74,7 @@ export async function sealText(
 
 /** `keyId`: what the row says of it, where that is to be held against the envelope. */
 export async function openText(
-  { vault }: Means,
+  { vault }: Pick<Reading, "vault">,
   envelope: Uint8Array,
   place: Place,
   keyId: string | null = null,

@@ -5,9 +5,10 @@
 import { err, ok, type Result } from "sett";
 import { lostFor, type KeeperFailure } from "./failure.ts";
 import { readIntent, readItem, viewOf, type IntentRow, type ItemView } from "./ledger.ts";
-import { link, resumeExchange, type Linked, type LinkOptions } from "./link.ts";
+import { cleanOptions, link, resumeExchange, type Linked, type LinkOptions } from "./link.ts";
 import { databaseFailed, type Means } from "./means.ts";
 import type { Salvage } from "./salvage.ts";
+import { longestToken, textOf } from "./texts.ts";
 import { patience, Turns } from "./turns.ts";
 
 /** Links: see `Keeper.link`. */
@@ -15,10 +16,9 @@ export type LinkOnce = (publicToken: string, options: LinkOptions) => Promise<Re
 
 export function linker(means: Means, salvage: Salvage): LinkOnce {
   const turns = new Turns();
-  return async (publicToken, options) => {
-    // A mistake, which `link` names.
-    if (typeof publicToken !== "string" || publicToken === "")
-      return link(means, salvage, publicToken, options);
+  return async (publicToken, given) => {
+    textOf("the public token", publicToken, longestToken);
+    const options = cleanOptions(given);
     const made = await means.vault.fingerprint(["public token", publicToken]);
     if (!made.ok) return err({ kind: "vault", vault: made.error });
     const name = made.value.toString("hex");

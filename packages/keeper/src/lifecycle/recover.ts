@@ -1,13 +1,13 @@
 // What is done when the keeper opens, and from time to time: tokens that wait in the escrow are brought in, and what was
 // begun and left open is finished. It may be done at any time, by any number of processes at once, and be cut short.
 
-import { ok, type Result } from "sett";
+import { err, ok, type Result } from "sett";
 import type { EscrowDamage } from "../escrow/escrow.ts";
 import type { KeeperFailure } from "./failure.ts";
 import type { Flights } from "./flights.ts";
 import type { IntentRow } from "./ledger.ts";
 import { resumeExchange } from "./link.ts";
-import { databaseFailed, type Means } from "./means.ts";
+import { causeOf, databaseFailed, type Means } from "./means.ts";
 import { leaseOfItem } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
 import { probeStranded } from "./stranded.ts";
@@ -44,11 +44,19 @@ export async function recover(
   const { adopted, waiting, damage } = looked.value;
   const sum = { finished: 0, underWay: 0, open: [...waiting], bad: [] as KeeperFailure[] };
 
-  const finish = async (intent: IntentRow) => {
-    const done =
-      intent.item_id === null
+  const resume = async (intent: IntentRow): Promise<Result<unknown, KeeperFailure>> => {
+    try {
+      return intent.item_id === null
         ? await resumeExchange(means, salvage, intent)
         : await flights.land(intent.item_id, 0);
+    } catch (thrown) {
+      // It is this one's own trouble, and the others must not wait for it.
+      const { item_id, intent_id } = intent;
+      return err({ kind: "unfinished", item_id, intent_id, cause: causeOf(thrown) });
+    }
+  };
+  const finish = async (intent: IntentRow) => {
+    const done = await resume(intent);
     if (done.ok) sum.finished++;
     else if (done.error.kind === "busy" || (done.error.kind === "unfinished" && done.error.cause === null))
       sum.underWay++;
@@ -60,7 +68,12 @@ export async function recover(
 
   for (let after: IntentRow | undefined; ;) {
     const found = await openIntents(means, after);
-    if (!found.ok) return found;
+    if (!found.ok) {
+      // What was brought in before is to be told all the same.
+      if (adopted.length === 0 && sum.finished === 0) return found;
+      sum.open.push(found.error);
+      break;
+    }
     after = found.value.rows.at(-1);
     const isFree = ({ item_id, until_ms }: IntentRow) => {
       if (item_id === null) return (until_ms ?? 0) <= means.now();
@@ -75,8 +88,9 @@ export async function recover(
     }
     if (found.value.rows.length < page) break;
   }
-  const restored = await probeStranded(means);
-  return restored.ok ? ok({ adopted, restored: restored.value, ...sum, damage }) : restored;
+  const { restored, open } = await probeStranded(means);
+  sum.open.push(...open);
+  return ok({ adopted, restored, ...sum, damage });
 }
 
 async function openIntents(
@@ -109,5 +123,5 @@ async function openIntents(
       .execute();
     return { rows, held: new Map(held.map(({ name, holder }) => [name, holder])) };
   });
-  return found.ok ? found : { ok: false, error: databaseFailed(found.error) };
+  return found.ok ? found : err(databaseFailed(found.error));
 }

@@ -4,7 +4,7 @@
 import { err, Item, ok, type Failure, type Item as Items, type Result } from "sett";
 import type { Sealed } from "../vault/vault.ts";
 import { leave, letGo, renew, type Act, type Begin, type Flight } from "./flights.ts";
-import { refusedWith, requestIdOf, strandedFor, type KeeperFailure } from "./failure.ts";
+import { refusedWith, requestIdOf, type KeeperFailure } from "./failure.ts";
 import {
   addEvent,
   changeItem,
@@ -17,6 +17,7 @@ import {
 } from "./ledger.ts";
 import { openText, transact, type Means } from "./means.ts";
 import { stranded, tokenOf } from "./rotate.ts";
+import { strandingOf } from "./stranded.ts";
 import type { Salvage } from "./salvage.ts";
 
 /** Writes a removal down: from here on the Item is `removing`. */
@@ -24,7 +25,7 @@ export const beginRemoval =
   (means: Means, intentId: string, detail: Sealed): Begin =>
   async (sql, item, lease) => {
     const { item_id, state } = item;
-    if (state === "stranded") return err(strandedFor(item_id, null, item.token_at));
+    if (state === "stranded") return err(await strandingOf(means, sql, item_id));
     if (state === "removed") return err({ kind: "removed", item_id });
     await changeItem(sql, item_id, { state: "removing" });
     await addEvent(means, sql, { kind: "item.removing", item_id, detail: { from: state, to: "removing" } });
@@ -55,7 +56,7 @@ export const removal =
       if (seen && !seen.ok) {
         const again = refusedWith(seen.error);
         if (again === "ITEM_NOT_FOUND") return gone(means, flight, requestIdOf(seen.error));
-        if (again === "INVALID_ACCESS_TOKEN") return stranded(means, salvage, flight, seen.error);
+        if (again === "INVALID_ACCESS_TOKEN") return stranded(means, salvage, flight, seen.error, false);
         cause = seen.error;
       }
     }

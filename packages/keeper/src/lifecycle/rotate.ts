@@ -2,8 +2,9 @@
 // the answer is lost the old token is asked whether it still lives, and an Item whose token is gone is shown as stranded.
 
 import { err, Item, happened, ok, type Failure, type Result } from "sett";
+import type { Sql } from "../database/connection.ts";
 import { leave, letGo, renew, type Act, type Begin, type Flight } from "./flights.ts";
-import { refusedWith, requestIdOf, strandedFor, type KeeperFailure } from "./failure.ts";
+import { refusedWith, requestIdOf, saysDeadToken, strandedFor, type KeeperFailure } from "./failure.ts";
 import {
   addEvent,
   changeItem,
@@ -18,15 +19,18 @@ import {
 import { openText, transact, type Means } from "./means.ts";
 import { nothingKnown } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
-import { probeLater } from "./stranded.ts";
+import { probeLater, strandingOf } from "./stranded.ts";
 
 /** A rotation that surely did not happen is asked for this many times. */
 const tries = 2;
 
 /** Whether an Item can be worked on at all. */
-export function refuseUnlessLive(item: ItemRow): KeeperFailure | undefined {
-  const { item_id, state } = item;
-  if (state === "stranded") return strandedFor(item_id, null, item.token_at);
+export async function refuseUnlessLive(
+  means: Means,
+  sql: Sql,
+  { item_id, state }: ItemRow,
+): Promise<KeeperFailure | undefined> {
+  if (state === "stranded") return strandingOf(means, sql, item_id);
   return state === "removing" || state === "removed" ? { kind: state, item_id } : undefined;
 }
 
@@ -34,7 +38,7 @@ export function refuseUnlessLive(item: ItemRow): KeeperFailure | undefined {
 export const beginRotation =
   (means: Means, from?: number): Begin =>
   async (sql, item, lease) => {
-    const refused = refuseUnlessLive(item);
+    const refused = await refuseUnlessLive(means, sql, item);
     if (refused) return err(refused);
     if (from !== undefined && item.token_version !== from)
       return err({ kind: "rotated", item_id: item.item_id });
@@ -58,8 +62,11 @@ export const rotation =
     };
 
     let doubt: Failure | null = null;
+    /** Whether an answer may have been lost. */
+    let lost = resumed;
     /** Gives the end of it, or nothing where the doubt must be cleared first. */
     const ask = async (): Promise<Result<ItemView, KeeperFailure> | undefined> => {
+      const first = !resumed && doubt === null;
       const answer = await Item.invalidateAccessToken(token.value, plaid);
       await at("rotate: answered");
       if (answer.ok) {
@@ -77,8 +84,11 @@ export const rotation =
         });
       }
       doubt = answer.error;
-      const surelyNot = happened(doubt) === "no" && refusedWith(doubt) !== "INVALID_ACCESS_TOKEN";
-      return surelyNot ? notDone(means, flight, doubt) : undefined;
+      lost ||= happened(doubt) === "unknown";
+      const code = refusedWith(doubt);
+      // An attempt of before may have come to Plaid late, and this one after it.
+      const late = first ? code === "INVALID_ACCESS_TOKEN" : saysDeadToken(code);
+      return happened(doubt) === "no" && !late ? notDone(means, flight, doubt) : undefined;
     };
 
     const over = resumed ? undefined : await ask();
@@ -87,7 +97,7 @@ export const rotation =
       if (!(await renew(means, lease))) return unfinished(doubt);
       const probed = await probe(means, token.value);
       if (probed.is === "unknown") return unfinished(probed.failure);
-      if (probed.is === "dead") return stranded(means, salvage, flight, probed.failure);
+      if (probed.is === "dead") return stranded(means, salvage, flight, probed.failure, lost);
       if (doubt && (again === 0 || happened(doubt) === "no")) return notDone(means, flight, doubt);
       if (!(await renew(means, lease))) return unfinished(doubt);
       const ended = await ask();
@@ -110,12 +120,8 @@ type Probed =
 async function probe({ plaid }: Means, token: string): Promise<Probed> {
   const answer = await Item.get(token, plaid);
   if (answer.ok) return { is: "alive" };
-  return { is: isDeadToken(answer.error) ? "dead" : "unknown", failure: answer.error };
+  return { is: saysDeadToken(refusedWith(answer.error)) ? "dead" : "unknown", failure: answer.error };
 }
-
-/** Which of the two a token gets that was rotated away, nobody outside Plaid has verified. */
-const isDeadToken = (failure: Failure) =>
-  ["INVALID_ACCESS_TOKEN", "ITEM_NOT_FOUND"].includes(refusedWith(failure) ?? "");
 
 /** Closes an intent of which nothing came, and gives Plaid's failure. */
 export async function notDone(
@@ -139,9 +145,10 @@ export async function stranded(
   salvage: Salvage,
   { item, intent, lease }: Flight,
   failure: Failure,
+  lost: boolean,
 ): Promise<Result<ItemView, KeeperFailure>> {
   const { item_id } = item;
-  const looked = await salvage.look();
+  const looked = await salvage.lookFor(intent.intent_id);
   const known = looked.ok ? await readIntent(means, intent.intent_id) : looked;
   if (!known.ok) return leave(means, lease, known);
   if (known.value?.settled_at !== null) {
@@ -149,7 +156,7 @@ export async function stranded(
     return readView(means, item_id);
   }
   const request_id = requestIdOf(failure);
-  const said = strandedFor(item_id, request_id, intent.opened_at);
+  const said = strandedFor(item_id, { request_id, at: intent.opened_at, lost });
   const closed = await transact(means, async (sql) => {
     const ended = await settle(means, sql, intent, lease, { outcome: "stranded", request_id, note: failure });
     if (!ended.ok) return ended;

@@ -7,9 +7,9 @@ import { err, ok, type Result } from "sett";
 import type { Replay } from "../escrow/escrow.ts";
 import type { EscrowRecord } from "../escrow/journal.ts";
 import type { KeeperFailure } from "./failure.ts";
-import { arrive, arriveNew, type Given } from "./arrival.ts";
+import { arrive, arriveNew, sweeperOf, type Given } from "./arrival.ts";
 import type { ItemView } from "./ledger.ts";
-import { sealText, transact, type Means } from "./means.ts";
+import { causeOf, databaseFailed, sealText, transact, type Means } from "./means.ts";
 
 type VaultFailed = Extract<KeeperFailure, { readonly kind: "vault" }>;
 
@@ -20,6 +20,8 @@ interface Held {
   readonly record: string;
   readonly kept: "escrow" | "memory";
   open(): Promise<Result<Given, KeeperFailure>>;
+  /** Puts it into the escrow, unless it is there; one that the disk did not take is tried again. */
+  toEscrow(): Promise<Result<undefined, KeeperFailure>>;
 }
 
 /** What a look into the escrow brought. */
@@ -49,17 +51,28 @@ export class Salvage {
     const { item_id, intent_id } = given;
     // Not the intent's own name, which may be used again: what was settled would then hide what came later.
     const record = this.#means.mint();
-    const held = { item_id, intent_id, record, kept: "memory" as Held["kept"], open: async () => ok(given) };
+    let recording: Promise<Result<undefined, KeeperFailure>> | undefined;
+    const recordOnce = async () => {
+      const recorded = await asFailure(() => this.#record(given, record));
+      if (recorded.ok) held.kept = "escrow";
+      else recording = undefined;
+      return recorded;
+    };
+    const held = {
+      item_id,
+      intent_id,
+      record,
+      kept: "memory" as Held["kept"],
+      open: async () => ok(given),
+      toEscrow: () => (recording ??= recordOnce()),
+    };
     this.#held.set(record, held);
     // Side by side, the database first: where it is on this machine and free, it commits before the escrow's turn comes.
     const bringing = this.#bringIn(held, given, true);
-    const recording = this.#record(given, record);
-    void recording.then(({ ok }) => {
-      if (ok) held.kept = "escrow";
-    });
+    const first = held.toEscrow();
     const brought = await bringing;
     if (brought.ok) return brought;
-    const recorded = await recording;
+    const recorded = await first;
     const escrow = recorded.ok || recorded.error.kind !== "escrow" ? null : recorded.error.escrow;
     return err({ ...about(held), cause: brought.error, escrow });
   }
@@ -81,8 +94,10 @@ export class Salvage {
   /** Brings in what is held for the Item, so that nobody works with a token that has a successor. */
   async bringInFor(itemId: string): Promise<Result<undefined, KeeperFailure>> {
     for (const held of [...this.#held.values()].filter(({ item_id }) => item_id === itemId)) {
-      const given = await held.open();
-      const brought = given.ok ? await this.#bringIn(held, given.value, false) : given;
+      const brought = await asFailure(async () => {
+        const given = await held.open();
+        return given.ok ? this.#bringIn(held, given.value, false) : given;
+      });
       if (!brought.ok) return brought;
     }
     return ok(undefined);
@@ -98,9 +113,21 @@ export class Salvage {
     return looked;
   }
 
-  /** Resolves when no look is under way, and nothing is on its way into the escrow or out of it. */
+  /** The same for one who is about to give an intent's token up for lost: an err where it is held and could not be brought in. */
+  async lookFor(intentId: string): Promise<Result<Salvaged, KeeperFailure>> {
+    const looked = await this.look();
+    const waits =
+      looked.ok && looked.value.waiting.find((one) => one.kind === "pending" && one.intent_id === intentId);
+    return waits ? err(waits) : looked;
+  }
+
+  /**
+   * For the end, when nothing is asked for any more: resolves when no look is under way, and nothing is on its way into
+   * the escrow or out of it. What is held is tried once more before, for what is only in memory is then gone.
+   */
   async idle(): Promise<void> {
     await this.#looking;
+    if (this.#held.size > 0) void (await this.look());
     while (this.#behind.size > 0) await Promise.all(this.#behind);
   }
 
@@ -117,14 +144,19 @@ export class Salvage {
         record: record.id,
         kept: "escrow",
         open: () => this.#unseal(record),
+        toEscrow: async () => ok(undefined),
       });
     }
     const adopted: string[] = [];
     const waiting: KeeperFailure[] = [];
     const done: string[] = [];
     for (const held of [...this.#held.values()]) {
-      const given = await held.open();
-      const brought = given.ok ? await this.#write(held, given.value, false) : given;
+      // The disk may be well again before the database is.
+      if (held.kept === "memory") void (await held.toEscrow());
+      const brought = await asFailure(async () => {
+        const given = await held.open();
+        return given.ok ? this.#write(held, given.value, false) : given;
+      });
       if (brought.ok) {
         adopted.push(held.item_id);
         done.push(held.record);
@@ -140,7 +172,8 @@ export class Salvage {
   async #free(gone: readonly string[]): Promise<boolean> {
     if (gone.length === 0) return true;
     const freed = await this.#means.database.read(async (sql) => {
-      await sql.updateTable("leases").set({ until_ms: 0 }).where("holder", "in", gone).execute();
+      const holders = gone.flatMap((holder) => [holder, sweeperOf(holder)]);
+      await sql.updateTable("leases").set({ until_ms: 0 }).where("holder", "in", holders).execute();
       await sql
         .updateTable("intents")
         .set({ until_ms: 0 })
@@ -171,10 +204,11 @@ export class Salvage {
     const { item_id, access_token } = given;
     const sealed = await sealText(this.#means, access_token, { purpose: "token", subject: item_id });
     if (!sealed.ok) return sealed;
-    const written =
+    const written = await asFailure(() =>
       isNew && given.kind === "exchange"
-        ? await arriveNew(this.#means, given, sealed.value)
-        : await transact(this.#means, (sql) => arrive(this.#means, sql, given, sealed.value));
+        ? arriveNew(this.#means, given, sealed.value)
+        : transact(this.#means, (sql) => arrive(this.#means, sql, given, sealed.value)),
+    );
     if (written.ok) this.#held.delete(held.record);
     return written;
   }
@@ -193,6 +227,20 @@ export class Salvage {
     const given = JSON.parse(opened.value.toString()) as Given;
     opened.value.fill(0);
     return ok(given);
+  }
+}
+
+/**
+ * What is thrown over a token, such as a value that the database's driver cannot bind, is its own trouble and no other's, and
+ * no reason to drop it.
+ */
+async function asFailure<Value>(
+  work: () => Promise<Result<Value, KeeperFailure>>,
+): Promise<Result<Value, KeeperFailure>> {
+  try {
+    return await work();
+  } catch (thrown) {
+    return err(databaseFailed(causeOf(thrown)));
   }
 }
 

@@ -6,23 +6,82 @@ import { err, ok, type Result } from "sett";
 import type { Sql } from "../database/connection.ts";
 import type { ItemState } from "../database/schema.ts";
 import type { KeeperFailure } from "./failure.ts";
+import { refuseUnknown } from "./known.ts";
 import { viewOf, type ItemRow, type ItemView } from "./ledger.ts";
-import { databaseFailed, type Means } from "./means.ts";
+import { databaseFailed, type Means, type Reading } from "./means.ts";
+import { isText, textOf } from "./texts.ts";
 
-/** Filters that must all hold. Without `states` it is every Item that is not removed. */
+/**
+ * Filters that must all hold. Without `states` it is every Item that is not removed. What is not to be a filter is left
+ * out: one that is `undefined`, or that has another name, is a TypeError, for it would select everything.
+ */
 export interface Selection {
   /** Any of these; of none of them there is nothing. */
-  readonly states?: readonly ItemState[] | undefined;
-  readonly institutionId?: string | undefined;
-  readonly userId?: string | undefined;
+  readonly states?: readonly ItemState[];
+  readonly institutionId?: string;
+  readonly userId?: string;
   /** Items whose token has been the same since before then, in milliseconds since 1970: oldest first. */
-  readonly tokenBefore?: number | undefined;
+  readonly tokenBefore?: number;
 }
 
 /** A page of Items, and with which `after` the next one is asked for; null when there is none. */
 export interface ItemPage {
   readonly items: readonly ItemView[];
   readonly next: string | null;
+}
+
+/** Throws where a filter is none. */
+function refuseUnlessSelection({ states, institutionId, userId, tokenBefore }: Selection): void {
+  if (states !== undefined && (!Array.isArray(states) || states.some((state) => !isText(state))))
+    throw new TypeError("states must be an array of states");
+  if (tokenBefore !== undefined && !Number.isFinite(tokenBefore))
+    throw new TypeError("tokenBefore must be a number of milliseconds since 1970");
+  if (institutionId !== undefined) textOf("institutionId", institutionId);
+  if (userId !== undefined) textOf("userId", userId);
+}
+
+const filters: { readonly [Name in keyof Selection]-?: (given: unknown) => NonNullable<Selection[Name]> } = {
+  states: statesOf,
+  institutionId: (given) => textOf("institutionId", given),
+  userId: (given) => textOf("userId", given),
+  tokenBefore(given) {
+    if (Number.isFinite(given)) return given as number;
+    throw new TypeError("tokenBefore must be a number of milliseconds since 1970");
+  },
+};
+
+const known: Readonly<Record<ItemState, true>> = {
+  healthy: true,
+  login_required: true,
+  pending_expiration: true,
+  pending_disconnect: true,
+  new_accounts: true,
+  revoked: true,
+  error: true,
+  stranded: true,
+  removing: true,
+  removed: true,
+};
+
+/** Each state once, in one order: the same states are the same selection. */
+function statesOf(given: unknown): readonly ItemState[] {
+  if (
+    Array.isArray(given) &&
+    given.every((state) => typeof state === "string" && Object.hasOwn(known, state))
+  )
+    return [...new Set(given as ItemState[])].sort();
+  throw new TypeError(`states must be an array of states: ${Object.keys(known).join(", ")}`);
+}
+
+/** What a caller has selected, in the one form that it has. Throws a TypeError for what cannot be meant. */
+export function selectionFrom(given: unknown): Selection {
+  refuseUnknown("a selection", given, Object.keys(filters));
+  const read = Object.entries(given as object).map(([name, value]) => {
+    if (value === undefined)
+      throw new TypeError(`${name} must be left out or have a value: undefined would select everything`);
+    return [name, filters[name as keyof Selection](value)];
+  });
+  return Object.fromEntries(read) as Selection;
 }
 
 /** All that is selected, in no order. */
@@ -43,17 +102,20 @@ export function selected(
 
 /** One page of them: by age where `tokenBefore` is given, else by `item_id`. */
 export async function listItems(
-  means: Means,
+  means: Reading,
   selection: Selection,
-  { after, limit = 100 }: { readonly after?: string | undefined; readonly limit?: number | undefined },
+  page: { readonly after?: string | undefined; readonly limit?: number | undefined },
 ): Promise<Result<ItemPage, KeeperFailure>> {
+  const meant = selectionFrom(selection);
+  refuseUnknown("a page", page, ["after", "limit"]);
+  const { after, limit = 100 } = page;
   if (!(Number.isInteger(limit) && limit > 0 && limit <= 10_000))
     throw new TypeError("the limit must be a whole number from 1 to 10 000");
-  const found = await means.database.read((sql) => pageOf(means, sql, selection, after, limit).execute());
+  const found = await means.database.read((sql) => pageOf(means, sql, meant, after, limit).execute());
   if (!found.ok) return err(databaseFailed(found.error));
-  const page = found.value.slice(0, limit);
-  const last = page.at(-1);
-  return ok({ items: page.map(viewOf), next: last && found.value.length > limit ? afterOf(last) : null });
+  const rows = found.value.slice(0, limit);
+  const last = rows.at(-1);
+  return ok({ items: rows.map(viewOf), next: last && found.value.length > limit ? afterOf(last) : null });
 }
 
 /** A page's rows, and one more if there is one. */
@@ -64,14 +126,16 @@ export function pageOf(
   after: string | undefined,
   limit: number,
 ) {
+  refuseUnlessSelection(selection);
   const key = after === undefined ? undefined : keyOf(after);
   const byAge = selection.tokenBefore !== undefined;
   // An index gives the Items of one state in order, not those of two: so each state has its own page, and the database,
   // which alone knows its order of texts, merges them.
   const { states } = selection;
-  const each = states && states.length > 1 ? [...new Set(states)].map((state) => [state]) : [states];
-  const pages = each.map((states) => {
-    let query = selected(means, sql, { ...selection, states }).selectAll("items");
+  const each =
+    states && states.length > 1 ? states.map((state) => ({ ...selection, states: [state] })) : [selection];
+  const pages = each.map((one) => {
+    let query = selected(means, sql, one).selectAll("items");
     if (key && byAge)
       query = query
         .where("token_at", ">=", key.token_at)
@@ -95,6 +159,6 @@ const afterOf = ({ token_at, item_id }: ItemRow) => `${token_at}.${item_id}`;
 
 function keyOf(after: string): { token_at: number; item_id: string } {
   const [, token_at, item_id] = /^(\d{1,15})\.(.+)$/s.exec(after) ?? [];
-  if (item_id === undefined) throw new TypeError("`after` must be the `next` of the page before");
+  if (!isText(item_id)) throw new TypeError("`after` must be the `next` of the page before");
   return { token_at: Number(token_at), item_id };
 }

@@ -7,9 +7,9 @@ import { err, Item, ok, type Result } from "sett";
 import { claimLease, renewLease } from "../database/leases.ts";
 import type { Sql } from "../database/connection.ts";
 import type { Flights } from "./flights.ts";
-import type { KeeperFailure } from "./failure.ts";
-import { addEvent, changeItem, lockItem, viewOf, type ItemRow, type ItemView } from "./ledger.ts";
-import { databaseFailed, openText, transact, type Means } from "./means.ts";
+import { strandedFor, type KeeperFailure } from "./failure.ts";
+import { addEvent, changeItem, lockItem, openIntent, viewOf, type ItemRow, type ItemView } from "./ledger.ts";
+import { causeOf, databaseFailed, openText, transact, type Means } from "./means.ts";
 import type { Salvage } from "./salvage.ts";
 
 const HOUR = 3_600_000;
@@ -17,17 +17,55 @@ const longestPauseMs = 24 * HOUR;
 /** So many in one round: a fleet that was stranded at once is not asked about at once. */
 const perRound = 20;
 
+type StrandedFailure = Extract<KeeperFailure, { readonly kind: "stranded" }>;
+
 const leaseOfProbe = (itemId: string) => `probe ${itemId}`;
 
 /** Puts off the first question: Plaid has just answered it. */
 export const probeLater = ({ holder, now }: Means, sql: Sql, itemId: string) =>
   claimLease(sql, { name: leaseOfProbe(itemId), holder, now: now(), forMs: HOUR });
 
+/** Why these Items are stranded, as it was written down when they came to be; nothing of any that never was. */
+export async function strandingsOf(
+  { database }: Pick<Means, "database">,
+  sql: Sql,
+  itemIds: readonly string[],
+): Promise<ReadonlyMap<string, StrandedFailure>> {
+  if (itemIds.length === 0) return new Map();
+  const found = await sql
+    .selectFrom(database.differences.rows("asked", { id: { kind: "text", values: itemIds } }))
+    .innerJoin("events", "events.item_id", "asked.id")
+    .select(["asked.id", "events.detail", "events.request_id"])
+    .where("events.kind", "=", "item.stranded")
+    .orderBy("events.seq")
+    .execute();
+  return new Map(
+    found.map(({ id, detail, request_id }) => {
+      const { support } = JSON.parse(detail) as { support: string };
+      return [id, { kind: "stranded", item_id: id, request_id, support }];
+    }),
+  );
+}
+
+/** The same of one that is stranded now. */
+export async function strandingOf(means: Pick<Means, "database">, sql: Sql, itemId: string) {
+  const known = (await strandingsOf(means, sql, [itemId])).get(itemId);
+  return known ?? strandedFor(itemId, { request_id: null, at: null, lost: false });
+}
+
+/** What came of a round of questions. */
+export interface Probed {
+  /** Items whose token works. */
+  readonly restored: readonly string[];
+  /** What could not be found out, and why. */
+  readonly open: readonly KeeperFailure[];
+}
+
 /**
- * Asks about the stranded Items that are due, and gives those whose token works. Each is asked about after an hour, two,
- * four, and then once a day, by one process of all: the question's lease is never given back, it runs out.
+ * Asks about the stranded Items that are due. Each is asked about after an hour, two, four, and then once a day, by one
+ * process of all: the question's lease is never given back, it runs out. None of them keeps another from being asked about.
  */
-export async function probeStranded(means: Means): Promise<Result<readonly string[], KeeperFailure>> {
+export async function probeStranded(means: Means): Promise<Probed> {
   const { database, environment, now } = means;
   const due = await database.read((sql) =>
     sql
@@ -43,22 +81,28 @@ export async function probeStranded(means: Means): Promise<Result<readonly strin
       .limit(perRound)
       .execute(),
   );
-  if (!due.ok) return err(databaseFailed(due.error));
-  const whole: string[] = [];
+  if (!due.ok) return { restored: [], open: [databaseFailed(due.error)] };
+  const restored: string[] = [];
+  const open: KeeperFailure[] = [];
   for (const item of due.value) {
-    const claimed = await claimQuestion(means, item.item_id);
-    if (!claimed.ok) return claimed;
-    if (!claimed.value || item.token === null) continue;
-    const { item_id } = item;
-    const token = await openText(means, item.token, { purpose: "token", subject: item_id }, item.key_id);
-    if (!token.ok) return token;
-    const answer = await Item.get(token.value, means.plaid);
-    if (!answer.ok || answer.value.item.item_id !== item_id) continue;
-    const made = await makeWhole(means, item, answer.value.request_id);
-    if (!made.ok) return made;
-    if (made.value) whole.push(item_id);
+    const asked = await ask(means, item).catch((thrown: unknown) => err(databaseFailed(causeOf(thrown))));
+    if (!asked.ok) open.push(asked.error);
+    else if (asked.value) restored.push(item.item_id);
   }
-  return ok(whole);
+  return { restored, open };
+}
+
+/** Whether its token works, and the Item is whole again. */
+async function ask(means: Means, item: ItemRow): Promise<Result<boolean, KeeperFailure>> {
+  const { item_id, token, key_id } = item;
+  const claimed = await claimQuestion(means, item_id);
+  if (!claimed.ok) return claimed;
+  if (!claimed.value || token === null) return ok(false);
+  const text = await openText(means, token, { purpose: "token", subject: item_id }, key_id);
+  if (!text.ok) return text;
+  const answer = await Item.get(text.value, means.plaid);
+  if (!answer.ok || answer.value.item.item_id !== item_id) return ok(false);
+  return makeWhole(means, item, answer.value.request_id);
 }
 
 async function claimQuestion(means: Means, itemId: string): Promise<Result<boolean, KeeperFailure>> {
@@ -77,12 +121,27 @@ async function claimQuestion(means: Means, itemId: string): Promise<Result<boole
   return claimed.ok ? claimed : err(databaseFailed(claimed.error));
 }
 
-/** The token works: whatever had been thought lost did not happen. False where the Item has changed since. */
+/**
+ * The token works: whatever had been thought lost did not happen. What was asked for then is still to be done if it was the
+ * Item's removal, and whoever looks for open intents does it; its reason was destroyed when it had ended. False where the
+ * Item has changed since.
+ */
 const makeWhole = (means: Means, { item_id, revision }: ItemRow, request_id: string) =>
   transact<boolean>(means, async (sql) => {
     const row = await lockItem(means, sql, item_id);
     if (row?.state !== "stranded" || row.revision !== revision) return ok(false);
-    await changeItem(sql, item_id, { state: "healthy" });
+    const last = await sql
+      .selectFrom("intents")
+      .select("kind")
+      .where("item_id", "=", item_id)
+      .where("kind", "<>", "exchange") // as its index says
+      .where("outcome", "=", "stranded")
+      .orderBy("opened_at", "desc")
+      .orderBy("settled_at", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    const to = last?.kind === "remove" ? "removing" : "healthy";
+    await changeItem(sql, item_id, { state: to });
     await sql
       .updateTable("intents")
       .set({ outcome: "not-done" })
@@ -90,7 +149,11 @@ const makeWhole = (means: Means, { item_id, revision }: ItemRow, request_id: str
       .where("kind", "<>", "exchange") // as its index says
       .where("outcome", "=", "stranded")
       .execute();
-    const detail = { from: "stranded", to: "healthy", why: "its token works after all" };
+    if (to === "removing") {
+      const intent = { intent_id: means.mint(), kind: "remove", item_id, detail: null } as const;
+      await openIntent(means, sql, intent, { holder: means.holder, fence: 0 });
+    }
+    const detail = { from: "stranded", to, why: "its token works after all" };
     await addEvent(means, sql, { kind: "item.restored", item_id, detail, request_id });
     return ok(true);
   });

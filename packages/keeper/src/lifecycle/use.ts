@@ -3,9 +3,10 @@
 
 import { err, ok, type Result } from "sett";
 import type { Flights } from "./flights.ts";
-import { strandedFor, type KeeperFailure } from "./failure.ts";
-import { intentIsOpen, readItem } from "./ledger.ts";
+import { saysDeadToken, type KeeperFailure } from "./failure.ts";
+import { intentIsOpen } from "./ledger.ts";
 import { databaseFailed, openText, type Means } from "./means.ts";
+import { strandingOf } from "./stranded.ts";
 
 /** With so many rotations during one piece of work, somebody is rotating in a circle. */
 const maxRounds = 10;
@@ -15,7 +16,7 @@ interface Loan {
   readonly version: number;
 }
 
-/** Lends tokens: see `Keeper.use`. */
+/** Lends tokens: see `Keeper.use`. What it gives or throws of the work is never the refusal of a token that was rotated away. */
 export type Lend = <Value>(
   itemId: string,
   work: (access_token: string) => Promise<Value>,
@@ -39,8 +40,8 @@ export function lender(means: Means, flights: Flights): Lend {
       const row = found.value[0];
       if (!row) return err({ kind: "unknown-item", item_id: itemId });
       if (row.state === "stranded") {
-        const whole = await readItem(means, itemId);
-        return whole.ok ? err(strandedFor(itemId, null, whole.value.token_at)) : whole;
+        const why = await means.database.read((sql) => strandingOf(means, sql, itemId));
+        return err(why.ok ? why.value : databaseFailed(why.error));
       }
       if (row.state === "removing" || row.state === "removed" || row.token === null)
         return err({ kind: row.state === "removing" ? "removing" : "removed", item_id: itemId });
@@ -55,25 +56,25 @@ export function lender(means: Means, flights: Flights): Lend {
   };
 
   return async (itemId, work) => {
-    for (let version = 0, round = 1; ; round++) {
-      const loan = await borrow(itemId);
+    let loan = await borrow(itemId);
+    for (let round = 1; round <= maxRounds; round++) {
       if (!loan.ok) return loan;
-      const last = round === maxRounds || loan.value.version === version;
-      version = loan.value.version;
+      const { token, version } = loan.value;
+      /** The database is asked again only where the work was refused. */
+      const stands = async (outcome: unknown) => {
+        if (!saysDeadToken(refusalIn(outcome))) return true;
+        loan = await borrow(itemId);
+        return loan.ok && loan.value.version === version;
+      };
       try {
-        const value = await work(loan.value.token);
-        if (last || !saysDead(value)) return ok(value);
-        if (!(await hasMoved(itemId, version))) return ok(value);
+        const value = await work(token);
+        if (await stands(value)) return ok(value);
       } catch (thrown) {
-        if (last || !saysDead(thrown) || !(await hasMoved(itemId, version))) throw thrown;
+        if (await stands(thrown)) throw thrown;
       }
     }
+    return loan.ok ? err({ kind: "busy", item_id: itemId }) : loan;
   };
-
-  async function hasMoved(itemId: string, version: number): Promise<boolean> {
-    const loan = await borrow(itemId);
-    return !loan.ok || loan.value.version !== version;
-  }
 }
 
 interface Row {
@@ -97,5 +98,3 @@ export function refusalIn(outcome: unknown, depth = 0): string | undefined {
   }
   return undefined;
 }
-
-const saysDead = (outcome: unknown) => refusalIn(outcome) === "INVALID_ACCESS_TOKEN";

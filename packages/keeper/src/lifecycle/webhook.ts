@@ -13,7 +13,7 @@ import { notDone, refuseUnlessLive, tokenOf } from "./rotate.ts";
 export const beginMove =
   (means: Means, intentId: string, detail: Sealed): Begin =>
   async (sql, item, lease) => {
-    const refused = refuseUnlessLive(item);
+    const refused = await refuseUnlessLive(means, sql, item);
     if (refused) return err(refused);
     const { item_id } = item;
     return ok(await openIntent(means, sql, { intent_id: intentId, kind: "webhook", item_id, detail }, lease));

@@ -7,8 +7,9 @@ import type { Sql } from "../database/connection.ts";
 import type { ItemState } from "../database/schema.ts";
 import { observe } from "../inbox/standing.ts";
 import type { Observation } from "../inbox/state.ts";
-import { strandedFor, type KeeperFailure } from "../lifecycle/failure.ts";
+import { saysDeadToken, strandedFor, type ForSupport, type KeeperFailure } from "../lifecycle/failure.ts";
 import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
+import { strandingsOf } from "../lifecycle/stranded.ts";
 import { asItWas, noteLimit, judge, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { done, failed, tallyOf, type Ended, type Entry, type Held } from "./settle.ts";
@@ -30,6 +31,8 @@ interface Row {
   readonly webhook: string | null;
   readonly revision: number;
   readonly duplicates: readonly string[];
+  /** As it was written down, where it is stranded or ever was. */
+  readonly stranding: ForSupport;
 }
 
 const DAY = 24 * 3_600_000;
@@ -50,8 +53,8 @@ export function audit(ground: Ground): Operation<Sight> {
       for (const entry of rest) {
         const row = rows.value.get(entry.item_id);
         if (row?.state === "stranded") {
-          const { support } = strandedFor(entry.item_id, null, means.now());
-          ended.push(found(entry, entry.attempt + 1, null, [{ kind: "stranded", support }]));
+          const { request_id, support } = row.stranding;
+          ended.push(found(entry, entry.attempt + 1, request_id, [{ kind: "stranded", support }]));
         } else if (row?.token) ready.push({ entry, attempt: entry.attempt + 1, row });
       }
       return ok({ ended, ready });
@@ -73,11 +76,12 @@ export function audit(ground: Ground): Operation<Sight> {
         return found(entry, attempt, answer.value.request_id, findings(held, row, answer.value, at));
       }
       const refused = answer.error.kind === "refused" ? answer.error.error.error_code : null;
-      if (refused !== null) seen.set(entry.position, { kind: "refused", error_code: refused, at });
       const failure: KeeperFailure = { kind: "plaid", item_id, failure: answer.error };
       noteLimit(ground, entry, failure);
-      // The token may have been rotated since it was read.
-      const doubted = attempt === 1 && refused === "INVALID_ACCESS_TOKEN";
+      // The token may have been rotated since it was read: then it says nothing of the Item.
+      const doubted = attempt === 1 && saysDeadToken(refused);
+      if (refused !== null && !doubted)
+        seen.set(entry.position, { kind: "refused", error_code: refused, at });
       const said: KeeperFailure = doubted ? { kind: "busy", item_id } : failure;
       return failed(entry, attempt, said, means.now(), patience);
     },
@@ -178,10 +182,11 @@ async function writeLooks(
 }
 
 async function look(
-  { database }: Means,
+  means: Means,
   entries: readonly Entry[],
 ): Promise<Result<ReadonlyMap<string, Row>, KeeperFailure>> {
   if (entries.length === 0) return ok(new Map());
+  const { database } = means;
   const ids = { id: { kind: "text", values: entries.map(({ item_id }) => item_id) } } as const;
   const { rows } = database.differences;
   const read = await database.read(async (sql: Sql) => {
@@ -202,15 +207,26 @@ async function look(
       .select(["mine.item_id as item_id", "same.item_id as twin"])
       .distinct()
       .execute();
-    return { items: await items, twins: Map.groupBy(await twins, ({ item_id }) => item_id) };
+    const strandings = await strandingsOf(
+      means,
+      sql,
+      (await items).flatMap(({ item_id, state }) => (state === "stranded" ? [item_id] : [])),
+    );
+    return { items: await items, twins: Map.groupBy(await twins, ({ item_id }) => item_id), strandings };
   });
   if (!read.ok) return { ok: false, error: databaseFailed(read.error) };
-  const { items, twins } = read.value;
+  const { items, twins, strandings } = read.value;
   return ok(
     new Map(
       items.map((row) => [
         row.item_id,
-        { ...row, duplicates: (twins.get(row.item_id) ?? []).map(({ twin }) => twin).sort() },
+        {
+          ...row,
+          stranding:
+            strandings.get(row.item_id) ??
+            strandedFor(row.item_id, { request_id: null, at: null, lost: false }),
+          duplicates: (twins.get(row.item_id) ?? []).map(({ twin }) => twin).sort(),
+        },
       ]),
     ),
   );

@@ -6,6 +6,8 @@ import type { Sql } from "../database/connection.ts";
 import type { IntentKind, SweepOperation } from "../database/schema.ts";
 import { strandedFor, type KeeperFailure } from "../lifecycle/failure.ts";
 import type { ItemView } from "../lifecycle/ledger.ts";
+import type { Means } from "../lifecycle/means.ts";
+import { strandingsOf } from "../lifecycle/stranded.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { countAttempts, done, failed, skipped, type Ended, type Entry, type Held } from "./settle.ts";
 import { pathOf } from "./sweep.ts";
@@ -15,6 +17,12 @@ export interface One {
   readonly entry: Entry;
   readonly attempt: number;
 }
+
+/** So long an Item is waited for at which somebody else is; then it is tried again later. */
+const busyMs = 1_000;
+
+/** Frozen as the webhook of an Item of which Plaid has not said yet whether it has one. */
+export const notKnown = "";
 
 type Single = "rotate" | "remove" | "webhook";
 
@@ -41,14 +49,24 @@ export function verdict(ground: Ground, held: Held, entry: Entry): Ended | undef
   const mayBeLeaving = operation === "reencrypt" || (operation === "remove" && ours);
   if (state === "removing" && !mayBeLeaving) return refused({ kind: "removing", item_id });
   if (state === "stranded" && operation !== "audit" && operation !== "reencrypt")
-    return refused(strandedFor(item_id, null, means.now()));
+    return refused(strandedFor(item_id, { request_id: null, at: null, lost: false }));
   if (operation === "rotate" && row.token_version !== entry.token_version) return met("rotated");
   if (operation === "webhook") {
-    if (row.webhook === targetOf(held, entry)) return met("there already");
-    if (row.webhook !== entry.webhook) return skipped(entry, "moved by others");
+    const target = targetOf(held, entry);
+    if (target === notKnown) return skipped(entry, "not known where it was before");
+    if (row.webhook === target && isKnown(entry)) return met("there already");
+    if (hasMoved(entry)) return skipped(entry, "moved by others");
   }
   return undefined;
 }
+
+/** Null is no webhook only where somebody has looked, before the sweep or since. */
+const isKnown = ({ webhook, now }: Entry) =>
+  webhook !== notKnown || now?.webhook !== null || now.checked_at !== null;
+
+/** Whether the Item's webhook is another than it was. Learning what it was all along is no move. */
+const hasMoved = ({ webhook, now }: Entry) =>
+  webhook === notKnown ? now?.webhook !== null && now?.checked_at === null : now?.webhook !== webhook;
 
 /** Those of which that is all, and the rest. */
 export function judge(ground: Ground, held: Held, entries: readonly Entry[]) {
@@ -65,22 +83,19 @@ export function judge(ground: Ground, held: Held, entries: readonly Entry[]) {
 export function oneByOne(ground: Ground, operation: Single): Operation<One> {
   const { means, acts, patience } = ground;
   const begin = means.now();
+  const count = counting(means);
 
   const carryOut = (held: Held, entry: Entry): Promise<Result<ItemView, KeeperFailure>> => {
     const { item_id, token_version } = entry;
-    if (operation === "rotate") return acts.rotate(item_id, token_version);
-    if (operation === "remove") return acts.remove(item_id, held.parameters.reason);
-    return acts.updateWebhook(item_id, targetOf(held, entry));
+    const terms = { signal: held.signal, patienceMs: Math.min(means.patienceMs, busyMs) };
+    if (operation === "rotate") return acts.rotate(item_id, token_version, terms);
+    if (operation === "remove") return acts.remove(item_id, held.parameters.reason, terms);
+    return acts.updateWebhook(item_id, targetOf(held, entry), terms);
   };
 
   return {
     async prepare(held, entries) {
       const { ended, rest } = judge(ground, held, entries);
-      if (rest.length === 0) return ok({ ended, ready: [] });
-      const counted = await countAttempts(means, held, rest);
-      if (!counted.ok) return counted;
-      // Whoever has lost the shard finds out when it settles, and begins nothing.
-      if (!counted.value) return ok({ ended, ready: [] });
       return ok({ ended, ready: rest.map((entry) => ({ entry, attempt: entry.attempt + 1 })) });
     },
     async act(held, { entry, attempt }) {
@@ -89,9 +104,14 @@ export function oneByOne(ground: Ground, operation: Single): Operation<One> {
       const { signal } = held;
       const may = await ground.budget.take(pathOf[operation], { itemId: item_id, institutionId, signal });
       if (may === "stopped" || signal.aborted) return undone({ entry });
+      const counted = await count(held, entry);
+      if (!counted.ok) return failed(entry, attempt, counted.error, means.now(), patience);
+      // Whoever has lost the shard finds out when it settles, and begins nothing.
+      if (!counted.value || signal.aborted) return undone({ entry });
       const came = await carryOut(held, entry);
       if (came.ok) return { ...done(entry), attempt };
       const { error } = came;
+      if (error.kind === "busy" && signal.aborted) return undone({ entry }); // it was not begun
       // An earlier attempt of ours was at its end after all, or was brought there on the way.
       const already = operation === "remove" ? "removed" : "rotated";
       if (error.kind === already && (operation === "remove" || entry.attempt > 0))
@@ -100,7 +120,27 @@ export function oneByOne(ground: Ground, operation: Single): Operation<One> {
       return failed(entry, attempt, error, means.now(), patience);
     },
     undone,
-    also: async (sql, _held, ended) => withRequestIds(means, sql, operation, begin, ended),
+    also: async (sql, _held, ended) =>
+      withStrandings(means, sql, await withRequestIds(means, sql, operation, begin, ended)),
+  };
+}
+
+/** Counts attempts just before they are made: those that come while the database is at the ones before, together. */
+function counting(means: Means): (held: Held, entry: Entry) => ReturnType<typeof countAttempts> {
+  let next: { readonly entries: Entry[]; readonly counted: ReturnType<typeof countAttempts> } | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+  return (held, entry) => {
+    if (!next) {
+      const entries: Entry[] = [];
+      const counted = last.then(() => {
+        next = undefined;
+        return countAttempts(means, held, entries);
+      });
+      last = counted.catch(() => {}); // those who wait for it are told
+      next = { entries, counted };
+    }
+    next.entries.push(entry);
+    return next.counted;
   };
 }
 
@@ -120,6 +160,18 @@ export function noteLimit({ budget }: Ground, entry: Entry, failure: KeeperFailu
   if (refused?.kind !== "refused" || refused.status !== 429) return;
   const about = { itemId: entry.item_id, institutionId: entry.now?.institution_id };
   budget.refused(refused.path, refused.error.error_code, about);
+}
+
+/** Of those that were found stranded, why: that is in their history. */
+async function withStrandings(means: Means, sql: Sql, ended: readonly Ended[]): Promise<readonly Ended[]> {
+  const isStranded = ({ result }: Ended) =>
+    result !== undefined && "kind" in result && result.kind === "stranded";
+  const ids = ended.filter(isStranded).map(({ entry }) => entry.item_id);
+  const known = await strandingsOf(means, sql, ids);
+  return ended.map((one) => {
+    const result = isStranded(one) ? known.get(one.entry.item_id) : undefined;
+    return result ? { ...one, result, request_id: one.request_id ?? result.request_id } : one;
+  });
 }
 
 /** Of what went well the lifecycle has kept Plaid's request_id with the intent. */

@@ -3,9 +3,10 @@
 
 import { err, ok, type Result } from "sett";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { databaseFailed, type Means } from "../lifecycle/means.ts";
+import { causeOf, databaseFailed, type Means } from "../lifecycle/means.ts";
 import type { Sql } from "../database/connection.ts";
-import { settle, type Ended, type Entry, type Held, type Patience } from "./settle.ts";
+import type { Chunks, Permits } from "./pace.ts";
+import { failed, settle, type Ended, type Entry, type Held, type Patience } from "./settle.ts";
 import type { Acts } from "../lifecycle/acts.ts";
 import type { Budget } from "../budget/budget.ts";
 
@@ -37,35 +38,52 @@ export interface Operation<Ready = unknown> {
 
 export type Passed = "all" | "stopped" | "lost";
 
-const firstChunk = 64;
+/** Until it is known how fast they go: what is made ready may be under leases that others wait for. */
+const firstChunk = 4;
 const largestChunk = 250;
+/** Where all is done while they are made ready. */
+const leastChunk = 8;
 const batch = 250;
 /** How long outcomes wait for company. */
 const flushMs = 500;
 /** A chunk that takes longer than this is too large: what it holds, others wait for. */
 const chunkMs = 1_000;
 
+export interface Flow {
+  /** Items at a time. */
+  readonly inFlight: number;
+  /** What the operation takes its permits from. */
+  readonly permits: Pick<Permits, "waiting" | "next">;
+  readonly chunks: Chunks;
+}
+
 /** Goes once through the Items that are due. */
 export async function pass<Ready>(
-  ground: Ground,
+  { means, patience }: Pick<Ground, "means" | "patience">,
   operation: Operation<Ready>,
   held: Held,
-  inFlight: number,
+  { inFlight, permits, chunks }: Flow,
 ): Promise<Result<Passed, KeeperFailure>> {
-  const { means } = ground;
   const queue: Ready[] = [];
   let trouble: KeeperFailure | { readonly kind: "lost" } | undefined;
   let after = held.shard.number * held.sweep.shard_size - 1;
   let exhausted = false;
-  let chunk = firstChunk;
-  let readAt = means.now();
+  let chunk = chunks.get(held.sweep.operation) ?? firstChunk;
+  let readAt: number | undefined;
+  /** Since then. */
+  let begun = 0;
   let refilling: Promise<void> | undefined;
 
   const refill = async () => {
-    const took = means.now() - readAt;
-    if (took > chunkMs) chunk = Math.max(8, Math.min(inFlight, Math.floor(chunk / 2)));
-    else chunk = Math.min(largestChunk, chunk * 2);
+    if (readAt !== undefined) {
+      const took = means.now() - readAt;
+      const least = begun > 0 ? 1 : leastChunk;
+      if (took > chunkMs) chunk = Math.max(least, Math.floor((chunk * chunkMs) / took));
+      else chunk = Math.min(largestChunk, chunk * 2);
+      chunks.set(held.sweep.operation, chunk);
+    }
     readAt = means.now();
+    begun = 0;
     const read = await due(means, held, after, chunk);
     if (!read.ok) return void (trouble ??= read.error);
     if (read.value.length < chunk) exhausted = true;
@@ -76,20 +94,26 @@ export async function pass<Ready>(
     queue.push(...prepared.value.ready);
     for (const one of prepared.value.ended) collect(one);
   };
-  const refillOnce = () => (refilling ??= refill().finally(() => (refilling = undefined)));
+  const refillOnce = () =>
+    (refilling ??= refill()
+      .catch((thrown: unknown) => void (trouble ??= databaseFailed(causeOf(thrown))))
+      .finally(() => (refilling = undefined)));
   const stopped = () => trouble !== undefined || held.signal.aborted;
 
+  /** Out of the queue, and on their way to wait for a permit. */
+  let handed = 0;
   const next = async (): Promise<Ready | undefined> => {
     for (;;) {
       if (stopped()) return undefined;
       const ready = queue.shift();
-      if (queue.length < 2 * inFlight && !exhausted) {
-        const filling = refillOnce();
-        if (ready === undefined) await filling;
-      }
+      if (ready !== undefined) handed++;
+      // Made ready and not begun.
+      const ahead = queue.length + handed + permits.waiting;
+      if (ahead < Math.min(2 * inFlight, chunk) && !exhausted) void refillOnce();
       if (ready !== undefined) return ready;
-      if (exhausted && !refilling && queue.length === 0) return undefined;
       if (refilling) await refilling;
+      else if (exhausted) return undefined;
+      else await permits.next();
     }
   };
 
@@ -112,7 +136,7 @@ export async function pass<Ready>(
               held,
               some,
               (sql) => operation.also?.(sql, held, some) ?? Promise.resolve(some),
-            );
+            ).catch((thrown: unknown) => err(databaseFailed(causeOf(thrown))));
       waiting -= some.length;
       if (written.ok) return;
       trouble ??= written.error;
@@ -124,12 +148,20 @@ export async function pass<Ready>(
     if (buffer.length >= batch || means.now() - flushedAt > flushMs) flush();
   };
 
+  /** One Item over which the program stumbles is no reason to leave the others. */
+  const broken = (ready: Ready, thrown: unknown): Ended => {
+    const { entry } = operation.undone(ready);
+    return failed(entry, entry.attempt + 1, databaseFailed(causeOf(thrown)), means.now(), patience);
+  };
+
   // Those that are out for long are not to keep back what others have brought.
   held.tick = flush;
   await Promise.all(
     Array.from({ length: inFlight }, async () => {
       for (let ready = await next(); ready !== undefined; ready = await next()) {
-        collect(await operation.act(held, ready));
+        handed--;
+        begun++;
+        collect(await operation.act(held, ready).catch((thrown: unknown) => broken(ready, thrown)));
         if (waiting > 4 * batch) await flushing;
       }
     }),

@@ -12,6 +12,7 @@ import { done, failed } from "./settle.ts";
 
 export function reencryptTokens(ground: Ground): Operation<never> {
   const { means, patience } = ground;
+  means.vault.lookAgain(); // a shard may well be here because a new key was begun with elsewhere a moment ago
   return {
     async prepare(held, entries) {
       const { ended, rest } = judge(ground, held, entries);

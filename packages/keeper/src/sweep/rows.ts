@@ -5,7 +5,7 @@ import type { Selectable } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import type { ShardsTable, SweepItemsTable, SweepsTable } from "../database/schema.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
+import { databaseFailed, openText, type Means, type Reading } from "../lifecycle/means.ts";
 import type { Selection } from "../lifecycle/selection.ts";
 import type { Sweep, SweepFailure, SweepOrder } from "./sweep.ts";
 
@@ -57,14 +57,14 @@ export const findSweep = (
     .where("environment", "=", environment)
     .executeTakeFirst();
 
-export async function readSweep(means: Means, sweepId: number): Promise<Result<SweepRow, SweepFailure>> {
+export async function readSweep(means: Reading, sweepId: number): Promise<Result<SweepRow, SweepFailure>> {
   const found = await means.database.read((sql) => findSweep(means, sql, sweepId));
   if (!found.ok) return err(databaseFailed(found.error));
   return found.value ? ok(found.value) : err({ kind: "unknown-sweep", sweep_id: sweepId });
 }
 
 export async function parametersOf(
-  means: Means,
+  means: Reading,
   { sweep_id, detail, key_id }: Pick<SweepRow, "sweep_id" | "detail" | "key_id">,
 ): Promise<Result<Parameters, KeeperFailure>> {
   const text = await openText(means, detail, placeOf(sweep_id), key_id);

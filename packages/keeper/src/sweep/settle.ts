@@ -110,12 +110,12 @@ export async function settle(
   also: (sql: Sql) => Promise<readonly Ended[]> = async () => ended,
 ): Promise<Result<readonly Ended[], KeeperFailure | { readonly kind: "lost" }>> {
   const { sweep_id, number } = held.shard;
-  const tally = { ...held.tally };
+  let tally: Record<string, number> = {};
   const written = await means.database.transaction<readonly Ended[], { readonly kind: "lost" }>(
     async (sql) => {
       if (!(await holdLease(sql, held.lease))) return err({ kind: "lost" });
       const ends = await also(sql);
-      Object.assign(tally, held.tally);
+      tally = { ...held.tally }; // the work may be done again
       for (const { tally: kinds = [] } of ends)
         for (const kind of kinds) tally[kind] = (tally[kind] ?? 0) + 1;
       const count = (outcome: SweepOutcome) => ends.filter((one) => one.outcome === outcome).length;
@@ -154,8 +154,8 @@ async function writeItems(
 ): Promise<void> {
   if (ended.length === 0) return;
   const at = now();
-  const integer = (values: readonly (number | null)[]) => ({ kind: "integer" as const, values });
-  const text = (values: readonly (string | null)[]) => ({ kind: "text" as const, values });
+  const integer = <Value extends number | null>(values: Value[]) => ({ kind: "integer" as const, values });
+  const text = <Value extends string | null>(values: Value[]) => ({ kind: "text" as const, values });
   await sql
     .updateTable("sweep_items")
     .from(
@@ -172,9 +172,9 @@ async function writeItems(
       }),
     )
     .set((row) => ({
-      outcome: row.ref("came.outcome") as never,
-      attempt: row.ref("came.attempt") as never,
-      due_at: row.ref("came.due_at") as never,
+      outcome: row.ref("came.outcome"),
+      attempt: row.ref("came.attempt"),
+      due_at: row.ref("came.due_at"),
       result: row.ref("came.result"),
       request_id: row.ref("came.request_id"),
       settled_at: row.ref("came.settled_at"),

@@ -3,11 +3,12 @@
 
 import { err, ok, type Result } from "sett";
 import { sql as raw } from "kysely";
-import { claimLease, releaseLease, renewLease } from "../database/leases.ts";
+import { claimLease, holdLease, releaseLease, renewLease } from "../database/leases.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { databaseFailed, transact, type Means } from "../lifecycle/means.ts";
+import { causeOf, databaseFailed, transact, type Means } from "../lifecycle/means.ts";
 import { audit } from "./audit.ts";
 import { oneByOne } from "./one-by-one.ts";
+import { permitsOf, type Chunks, type Setbacks } from "./pace.ts";
 import { pass, type Ground, type Operation } from "./pool.ts";
 import { reencryptTheRest, reencryptTokens } from "./reencrypt.ts";
 import { findSweep, isActive, leaseOfShard, parametersOf } from "./rows.ts";
@@ -24,6 +25,8 @@ export interface ShardOptions {
   readonly leaseMs: number;
   /** Aborts when the worker is to stop: what is under way is finished, nothing new begun. */
   readonly signal: AbortSignal;
+  readonly setbacks: Setbacks;
+  readonly chunks: Chunks;
 }
 
 /** How often a worker looks whether it is to go on. */
@@ -41,27 +44,62 @@ export async function runShard(
   ground: Ground,
   sweepId: number,
   number: number,
-  { inFlight, leaseMs, signal }: ShardOptions,
+  options: ShardOptions,
 ): Promise<Result<ShardEnd, KeeperFailure>> {
   const { means } = ground;
+  const { signal, setbacks } = options;
   if (signal.aborted) return ok("none");
   const stop = new AbortController();
-  const held = await takeShard(means, sweepId, number, leaseMs, AbortSignal.any([signal, stop.signal]));
-  if (!held.ok) return held;
-  if (!held.value) return ok("none");
-  const mine = held.value;
-  const watched = watch(means, mine, leaseMs, stop);
+  let mine: Pick<Held, "lease" | "shard"> | undefined;
+  let ended: Result<ShardEnd, KeeperFailure>;
+  try {
+    const taken = await takeShard(means, sweepId, number, options.leaseMs);
+    if (taken.ok && !taken.value) return ok("none");
+    mine = taken.ok ? taken.value : undefined;
+    ended = taken.ok ? await work(ground, taken.value!, options, stop) : taken;
+  } catch (thrown) {
+    ended = err(databaseFailed(causeOf(thrown)));
+  }
+  if (ended.ok) {
+    if (ended.value !== "lost") setbacks.went(sweepId, number);
+    return ended;
+  }
+  // Others first: it may well go like this again.
+  const dueAt = setbacks.failed(sweepId, number);
+  if (mine) await putBack(means, mine, dueAt);
+  return ended;
+}
+
+type Taken = Omit<Held, "parameters" | "signal">;
+
+async function work(
+  ground: Ground,
+  taken: Taken,
+  { inFlight, leaseMs, signal, chunks }: ShardOptions,
+  stop: AbortController,
+): Promise<Result<ShardEnd, KeeperFailure>> {
+  const { means } = ground;
+  const parameters = await parametersOf(means, taken.sweep);
+  if (!parameters.ok) return parameters;
+  const held: Held = Object.assign(taken, {
+    parameters: parameters.value,
+    signal: AbortSignal.any([signal, stop.signal]),
+  });
+  const watched = watch(means, held, leaseMs, stop);
+  const permits = permitsOf(ground.budget);
   let passed: Awaited<ReturnType<typeof pass>>;
   try {
-    passed = await pass(ground, operations[mine.sweep.operation](ground), mine, inFlight);
+    const operation = operations[held.sweep.operation]({ ...ground, budget: permits });
+    passed = await pass(ground, operation, held, { inFlight, permits, chunks });
   } finally {
     // A lease that is renewed after it was given back would be nobody's for long.
     await watched.end();
   }
-  if (passed.ok && passed.value === "lost") return ok("lost");
-  if (passed.ok && passed.value === "all") return leave(means, mine);
-  await putBack(means, mine, undefined);
-  return passed.ok ? ok("stopped") : passed;
+  if (!passed.ok) return passed;
+  if (passed.value === "lost") return ok("lost");
+  if (passed.value === "all") return leave(means, held);
+  await putBack(means, held, undefined);
+  return ok("stopped");
 }
 
 function takeShard(
@@ -69,10 +107,9 @@ function takeShard(
   sweepId: number,
   number: number,
   forMs: number,
-  signal: AbortSignal,
-): Promise<Result<Held | undefined, KeeperFailure>> {
+): Promise<Result<Taken | undefined, KeeperFailure>> {
   const { holder, now } = means;
-  return transact<Omit<Held, "parameters"> | undefined>(means, async (sql) => {
+  return transact<Taken | undefined>(means, async (sql) => {
     const lease = await claimLease(sql, { name: leaseOfShard(sweepId, number), holder, now: now(), forMs });
     if (!lease) return ok(undefined);
     const sweep = await findSweep(means, sql, sweepId);
@@ -94,13 +131,7 @@ function takeShard(
         .where("state", "=", "waiting")
         .execute();
     const tally = JSON.parse(shard.tally) as Held["tally"];
-    return ok({ sweep, shard, lease, signal, tally, tick: () => {} });
-  }).then(async (taken) => {
-    if (!taken.ok || !taken.value) return taken as Result<undefined, KeeperFailure>;
-    const parameters = await parametersOf(means, taken.value.sweep);
-    if (parameters.ok) return ok({ ...taken.value, parameters: parameters.value });
-    await putBack(means, taken.value, undefined);
-    return parameters;
+    return ok({ sweep, shard, lease, tally, tick: () => {} });
   });
 }
 
@@ -161,6 +192,7 @@ async function leave(means: Means, held: Held): Promise<Result<ShardEnd, KeeperF
   if (sweep.operation === "webhook") {
     const awaited = await acknowledged(means, held);
     if (!awaited.ok) return awaited;
+    if (awaited.value === "lost") return ok("lost");
     if (awaited.value !== null) {
       await putBack(means, held, awaited.value);
       return ok("later");
@@ -168,10 +200,7 @@ async function leave(means: Means, held: Held): Promise<Result<ShardEnd, KeeperF
   }
   if (sweep.operation === "reencrypt" && shard.number === 0) {
     const rest = await reencryptTheRest(means);
-    if (!rest.ok) {
-      await putBack(means, held, undefined);
-      return rest;
-    }
+    if (!rest.ok) return rest;
   }
   const closed = await closeShard(means, held);
   return closed.ok ? ok(closed.value ? "closed" : "lost") : closed;
@@ -184,7 +213,10 @@ const longestLookMs = 60_000;
  * Writes down which Items Plaid has acknowledged at their new address, as the inbox has it in the history. Gives the
  * time for the next look, or null where all have, or have had their time.
  */
-async function acknowledged(means: Means, held: Held): Promise<Result<number | null, KeeperFailure>> {
+async function acknowledged(
+  means: Means,
+  held: Held,
+): Promise<Result<number | null | "lost", KeeperFailure>> {
   const { sweep, shard, parameters } = held;
   const { now } = means;
   const isRollback = sweep.rolls_back !== null;
@@ -192,7 +224,8 @@ async function acknowledged(means: Means, held: Held): Promise<Result<number | n
   const target = isRollback
     ? raw<string>`sweep_items.target`
     : raw<string>`cast(${parameters.webhook} as text)`;
-  const looked = await means.database.read(async (sql) => {
+  const looked = await means.database.transaction<{ left: number; movedAt: number }, "lost">(async (sql) => {
+    if (!(await holdLease(sql, held.lease))) return err("lost");
     const open = raw<boolean>`sweep_items.sweep_id = ${sweep.sweep_id}
       and position >= ${shard.number * sweep.shard_size} and position < ${(shard.number + 1) * sweep.shard_size}
       and outcome = 'done' and acknowledged_at is null and ${target} is not null`;
@@ -223,9 +256,9 @@ async function acknowledged(means: Means, held: Held): Promise<Result<number | n
       .where("number", "=", shard.number)
       .returning("moved_at")
       .executeTakeFirstOrThrow();
-    return { left: Number(n), movedAt: moved.moved_at ?? sweep.submitted_at };
+    return ok({ left: Number(n), movedAt: moved.moved_at ?? sweep.submitted_at });
   });
-  if (!looked.ok) return err(databaseFailed(looked.error));
+  if (!looked.ok) return looked.error === "lost" ? ok("lost") : err(databaseFailed(looked.error));
   const { left, movedAt } = looked.value;
   const end = movedAt + parameters.acknowledgeWithinMs;
   if (left === 0 || now() >= end) return ok(null);

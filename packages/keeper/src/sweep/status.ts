@@ -3,7 +3,7 @@
 
 import { err, ok, type Result } from "sett";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { databaseFailed, type Means } from "../lifecycle/means.ts";
+import { databaseFailed, type Means, type Reading } from "../lifecycle/means.ts";
 import { findSweep, isOver, sweepOf, type SweepRow } from "./rows.ts";
 import { endSweep, lockSweep, tallyOf } from "./settle.ts";
 import type { Finding, Outcome, Sweep, SweepFailure, SweepStatus } from "./sweep.ts";
@@ -16,7 +16,7 @@ const samples = 60;
 export type Pace = Map<number, { readonly at: number; readonly settled: number }[]>;
 
 export async function listSweeps(
-  means: Means,
+  means: Reading,
   { limit = 20 }: { readonly limit?: number | undefined },
 ): Promise<Result<readonly Sweep[], KeeperFailure>> {
   const found = await means.database.read((sql) =>
@@ -31,7 +31,7 @@ export async function listSweeps(
   return found.ok ? ok(found.value.map(sweepOf)) : err(databaseFailed(found.error));
 }
 
-export async function statusOf(means: Means, pace: Pace, sweepId: number): Outcome<SweepStatus> {
+export async function statusOf(means: Reading, pace: Pace, sweepId: number): Outcome<SweepStatus> {
   const found = await means.database.read(async (sql) => ({
     sweep: await findSweep(means, sql, sweepId),
     shards: await sql

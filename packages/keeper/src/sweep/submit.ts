@@ -2,21 +2,31 @@
 // now; what changes later is told apart. The same sweep again, while it is not over, is the one that is there.
 
 import { err, ok, type Result } from "sett";
-import { sql as raw, type SelectQueryBuilder } from "kysely";
+import { sql as raw } from "kysely";
 import type { Sql } from "../database/connection.ts";
-import type { DatabaseFailure } from "../database/failure.ts";
-import type { Schema, SweepOperation } from "../database/schema.ts";
-import { refuseUnlessReason, refuseUnlessUrl } from "../lifecycle/acts.ts";
+import { claimLeases } from "../database/leases.ts";
+import type { SweepOperation } from "../database/schema.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { addEvent, viewOf } from "../lifecycle/ledger.ts";
-import { databaseFailed, sealText, type Means } from "../lifecycle/means.ts";
+import { databaseFailed, sealText, type Means, type Reading } from "../lifecycle/means.ts";
 import { selected, type Selection } from "../lifecycle/selection.ts";
-import { isOver, parametersOf, placeOf, readSweep, sweepOf, type Parameters, type SweepRow } from "./rows.ts";
-import type { DryRun, Outcome, Submitted, SweepOptions, SweepOrder } from "./sweep.ts";
+import { askedOf, type Asked } from "./asked.ts";
+import {
+  findSweep,
+  isOver,
+  leaseOfShard,
+  parametersOf,
+  placeOf,
+  readSweep,
+  sweepOf,
+  type SweepRow,
+} from "./rows.ts";
+import { notKnown } from "./one-by-one.ts";
+import { endSweep } from "./settle.ts";
+import type { DryRun, Outcome, Submitted, SweepFailure, SweepOptions, SweepOrder } from "./sweep.ts";
 
-const usualShard = 500;
-/** A million Items take some seconds. */
-const freezeMs = 10 * 60_000;
+/** How long it may take to go through all Items: a hundred million are written down in some minutes. */
+const freezeMs = 60 * 60_000;
 /** Two processes that submit at once draw the same number; one of them draws again. */
 const draws = 20;
 
@@ -29,16 +39,15 @@ const orders: Record<SweepOrder, string> = {
     "items.token_at, items.item_id",
 };
 
-interface Plan {
+/** Null is no webhook where Plaid was asked about the Item, at its import too, or where it was set so. */
+const webhookUnknown = raw<boolean>`items.webhook is null and items.checked_at is null and items.created_at is null
+  and not exists (select 1 from events where events.item_id = items.item_id and events.kind = 'item.webhook_moved')`;
+
+interface Plan<Failure extends SweepFailure> extends Asked {
   readonly operation: SweepOperation;
-  readonly selection: Selection;
-  readonly order: SweepOrder;
-  readonly parameters: Parameters;
-  readonly note: string | null;
   readonly rolls_back: number | null;
-  readonly shardSize: number;
-  /** Writes the Items down; says how many. */
-  freeze(sql: Sql, sweepId: number): Promise<bigint>;
+  /** Writes the Items down; says how many, or why it cannot be. */
+  freeze(sql: Sql, sweepId: number): Promise<Result<bigint, Failure>>;
 }
 
 export async function submit(
@@ -46,13 +55,8 @@ export async function submit(
   operation: SweepOperation,
   options: SweepOptions,
 ): Promise<Result<Submitted, KeeperFailure>> {
-  const parameters = parametersFrom(operation, options);
-  const { order = "item_id", note = null, shardSize = usualShard } = options;
-  if (!(Number.isInteger(shardSize) && shardSize > 0))
-    throw new TypeError("shardSize must be a whole number above 0");
-  if (!Object.hasOwn(orders, order))
-    throw new TypeError("the order must be item_id, oldest, institution or riskiest");
-  const selection = plain(options.selection ?? {});
+  const asked = askedOf(operation, options);
+  const { selection, order } = asked;
   const freeze = async (sql: Sql, sweepId: number) => {
     const frozen = selected(means, sql, selection).select([
       raw<number>`${raw.lit(sweepId)}`.as("sweep_id"),
@@ -60,19 +64,24 @@ export async function submit(
       "items.item_id",
       "items.token_version",
       "items.state",
-      "items.webhook",
+      raw<string | null>`case when ${webhookUnknown} then ${raw.lit(notKnown)} else items.webhook end`.as(
+        "webhook",
+      ),
     ]);
     const { numInsertedOrUpdatedRows } = await sql
       .insertInto("sweep_items")
       .columns(["sweep_id", "position", "item_id", "token_version", "state", "webhook"])
       .expression(frozen)
       .executeTakeFirst();
-    return numInsertedOrUpdatedRows ?? 0n;
+    return ok(numInsertedOrUpdatedRows ?? 0n);
   };
-  return write(means, { operation, selection, order, parameters, note, rolls_back: null, shardSize, freeze });
+  return write<KeeperFailure>(means, { ...asked, operation, rolls_back: null, freeze });
 }
 
-/** A sweep that puts the webhooks back that another has moved, where nobody has moved them since. */
+/**
+ * A sweep that puts the webhooks back that another has moved, where nobody has moved them since. While a worker of a
+ * cancelled one still has calls out, it is not known which those are: then it fails as `wrong-state`.
+ */
 export async function rollBack(means: Means, sweepId: number): Outcome<Submitted> {
   const found = await readSweep(means, sweepId);
   if (!found.ok) return found;
@@ -82,7 +91,9 @@ export async function rollBack(means: Means, sweepId: number): Outcome<Submitted
   const opened = await parametersOf(means, old);
   if (!opened.ok) return opened;
   const { acknowledgeWithinMs, silentAfterMs } = opened.value;
-  const freeze = async (sql: Sql, newId: number) => {
+  const freeze = async (sql: Sql, newId: number): Outcome<bigint> => {
+    if (!(await takeShards(means, sql, sweepId)))
+      return err({ kind: "wrong-state", sweep_id: sweepId, state: old.state });
     // What the other one has set.
     const set = old.rolls_back === null ? raw`${opened.value.webhook ?? ""}` : raw`coalesce(was.target, '')`;
     const frozen = sql
@@ -106,9 +117,9 @@ export async function rollBack(means: Means, sweepId: number): Outcome<Submitted
       .columns(["sweep_id", "position", "item_id", "token_version", "state", "webhook", "target"])
       .expression(frozen)
       .executeTakeFirst();
-    return numInsertedOrUpdatedRows ?? 0n;
+    return ok(numInsertedOrUpdatedRows ?? 0n);
   };
-  return write(means, {
+  return write<SweepFailure>(means, {
     operation: "webhook",
     selection: JSON.parse(old.selection) as Selection,
     order: "item_id",
@@ -120,7 +131,28 @@ export async function rollBack(means: Means, sweepId: number): Outcome<Submitted
   });
 }
 
-async function write(means: Means, plan: Plan): Promise<Result<Submitted, KeeperFailure>> {
+/**
+ * Takes the shards that are not at their end from whoever had them, and says whether that could be: a shard is its
+ * worker's until the calls that are out have come back. Whoever is just beginning with one is waited for.
+ */
+async function takeShards(means: Means, sql: Sql, sweepId: number): Promise<boolean> {
+  const open = await sql
+    .selectFrom("shards")
+    .select("number")
+    .where("sweep_id", "=", sweepId)
+    .where("state", "=", "waiting")
+    .orderBy("number")
+    .execute();
+  if (open.length === 0) return true;
+  const names = open.map(({ number }) => leaseOfShard(sweepId, number));
+  const lease = { names, holder: means.holder, now: means.now(), forMs: 0 };
+  return (await claimLeases(sql, means.database.differences.rows, lease)).size === names.length;
+}
+
+async function write<Failure extends SweepFailure>(
+  means: Means,
+  plan: Plan<Failure>,
+): Promise<Result<Submitted, Failure | KeeperFailure>> {
   const { database, environment, now } = means;
   const { operation, selection, order, parameters, note, rolls_back, shardSize } = plan;
   const text = JSON.stringify(parameters);
@@ -151,7 +183,7 @@ async function write(means: Means, plan: Plan): Promise<Result<Submitted, Keeper
     const sweep_id = (known.value.last?.sweep_id ?? 0) + 1;
     const detail = await sealText(means, text, placeOf(sweep_id));
     if (!detail.ok) return detail;
-    const written = await database.transaction<SweepRow, DatabaseFailure>(
+    const written = await database.transaction<SweepRow, Failure>(
       async (sql) => {
         const row = await sql
           .insertInto("sweeps")
@@ -174,21 +206,26 @@ async function write(means: Means, plan: Plan): Promise<Result<Submitted, Keeper
           })
           .returningAll()
           .executeTakeFirstOrThrow();
-        const total = Number(await plan.freeze(sql, sweep_id));
-        await cut(database.differences.rows, sql, sweep_id, total, shardSize);
-        const ended = total === 0 ? { state: "done" as const, ended_at: now() } : {};
-        await sql
-          .updateTable("sweeps")
-          .set({ total, ...ended })
-          .where("sweep_id", "=", sweep_id)
-          .execute();
+        const frozen = await plan.freeze(sql, sweep_id);
+        if (!frozen.ok) return frozen;
+        const total = Number(frozen.value);
+        // With the first shard also goes what else is sealed, which is there without any Item.
+        const least = operation === "reencrypt" ? 1 : 0;
+        const sizes = Array.from({ length: Math.max(least, Math.ceil(total / shardSize)) }, (_, number) =>
+          Math.min(shardSize, total - number * shardSize),
+        );
+        await cut(database.differences.rows, sql, sweep_id, sizes);
+        await sql.updateTable("sweeps").set({ total }).where("sweep_id", "=", sweep_id).execute();
         const about = { sweep_id, operation, total, rolls_back };
         await addEvent(means, sql, { kind: "sweep.submitted", item_id: null, detail: about });
-        return ok({ ...row, total, ...ended });
+        if (sizes.length > 0) return ok({ ...row, total });
+        await endSweep(means, sql, row, "done");
+        return ok((await findSweep(means, sql, sweep_id))!);
       },
       { patienceMs: freezeMs },
     );
     if (written.ok) return ok({ ...sweepOf(written.value), again: false });
+    if (!("committed" in written.error)) return err(written.error);
     // Somebody else was quicker, with this sweep or with this number.
     if (written.error.constraint !== "unique" || draw === draws) return err(databaseFailed(written.error));
   }
@@ -199,13 +236,9 @@ async function cut(
   rows: Means["database"]["differences"]["rows"],
   sql: Sql,
   sweep_id: number,
-  total: number,
-  shardSize: number,
+  sizes: readonly number[],
 ): Promise<void> {
-  const count = Math.ceil(total / shardSize);
-  if (count === 0) return;
-  const numbers = Array.from({ length: count }, (_, number) => number);
-  const sizes = numbers.map((number) => Math.min(shardSize, total - number * shardSize));
+  if (sizes.length === 0) return;
   await sql
     .insertInto("shards")
     .columns(["sweep_id", "number", "total"])
@@ -213,7 +246,7 @@ async function cut(
       sql
         .selectFrom(
           rows("cut", {
-            number: { kind: "integer", values: numbers },
+            number: { kind: "integer", values: sizes.map((_, number) => number) },
             size: { kind: "integer", values: sizes },
           }),
         )
@@ -224,51 +257,29 @@ async function cut(
 
 /** What it would be. */
 export async function dryRun(
-  means: Means,
+  means: Reading,
   operation: SweepOperation,
   options: SweepOptions,
   perMinute: number | null,
 ): Promise<Result<DryRun, KeeperFailure>> {
-  parametersFrom(operation, options);
-  const { order = "item_id", selection = {} } = options;
-  const found = await means.database.read(async (sql) => ({
-    counts: await selected(means, sql, selection)
-      .select(["items.state", (row) => row.fn.countAll().as("n")])
-      .groupBy("items.state")
-      .execute(),
-    first: await (selected(means, sql, selection) as SelectQueryBuilder<Schema, "items", object>)
-      .selectAll("items")
-      .orderBy(raw.raw(orders[order]) as never)
-      .limit(10)
-      .execute(),
-  }));
+  const { order, selection } = askedOf(operation, options);
+  const found = await means.database.read(
+    async (sql) => ({
+      counts: await selected(means, sql, selection)
+        .select(["items.state", (row) => row.fn.countAll().as("n")])
+        .groupBy("items.state")
+        .execute(),
+      first: await selected(means, sql, selection)
+        .selectAll("items")
+        .orderBy(raw`${raw.raw(orders[order])}`)
+        .limit(10)
+        .execute(),
+    }),
+    { patienceMs: freezeMs },
+  );
   if (!found.ok) return err(databaseFailed(found.error));
   const states = Object.fromEntries(found.value.counts.map(({ state, n }) => [state, Number(n)]));
   const total = Object.values(states).reduce((sum, count) => sum + count, 0);
   const estimateMs = perMinute === null || perMinute === 0 ? null : Math.ceil((total / perMinute) * 60_000);
   return ok({ operation, total, states, estimateMs, first: found.value.first.map(viewOf) });
 }
-
-function parametersFrom(
-  operation: SweepOperation,
-  { webhook, reason, acknowledgeWithinMs = 3_600_000, silentAfterMs = 7 * 24 * 3_600_000 }: SweepOptions,
-): Parameters {
-  if (!["audit", "webhook", "rotate", "remove", "reencrypt"].includes(operation))
-    throw new TypeError("the operation must be audit, webhook, rotate, remove or reencrypt");
-  if (operation === "webhook" && webhook === undefined)
-    throw new TypeError("a sweep of webhooks needs a `webhook`: a URL, or null to take them away");
-  if (webhook !== undefined && operation !== "webhook" && operation !== "audit")
-    throw new TypeError("`webhook` is for sweeps of webhooks, and for audits");
-  if (webhook !== undefined) refuseUnlessUrl(webhook);
-  if (reason !== undefined && operation !== "remove") throw new TypeError("`reason` is for removals");
-  refuseUnlessReason(reason);
-  return {
-    ...(webhook !== undefined && { webhook }),
-    ...(reason !== undefined && { reason }),
-    acknowledgeWithinMs,
-    silentAfterMs,
-  };
-}
-
-/** Without what is undefined, so that the same selection is the same text. */
-const plain = (selection: Selection): Selection => JSON.parse(JSON.stringify(selection)) as Selection;

@@ -27,7 +27,7 @@ export const pathOf: Readonly<Record<Exclude<SweepOperation, "reencrypt">, strin
 /** How a sweep is to be. */
 export interface SweepOptions {
   /** The Items as they are at this moment, as in `keeper.list`; every Item that is not removed unless told. */
-  readonly selection?: Selection | undefined;
+  readonly selection?: Selection;
   readonly order?: SweepOrder | undefined;
   /** `webhook`: where to, or null to take it away. `audit`: what the webhook should be. */
   readonly webhook?: string | null | undefined;
@@ -41,8 +41,8 @@ export interface SweepOptions {
   readonly silentAfterMs?: number | undefined;
   /** Items to a shard, which is what one worker has at a time; 500 unless told. */
   readonly shardSize?: number | undefined;
-  /** Called once when the sweep is over, while this keeper is open. The history has it as `sweep.done` or `sweep.cancelled`. */
-  readonly onDone?: ((status: SweepStatus) => void) | undefined;
+  /** Called once when the sweep is over, while this keeper is open; what it throws goes to `onProblem`. The history has it as `sweep.done` or `sweep.cancelled`. */
+  readonly onDone?: ((status: SweepStatus) => unknown) | undefined;
 }
 
 /** A sweep. Times are milliseconds since 1970. */
@@ -117,7 +117,7 @@ export type Finding =
 export type SweepFailure =
   | KeeperFailure
   | { readonly kind: "unknown-sweep"; readonly sweep_id: number }
-  /** It is in a state in which this cannot be. */
+  /** It is in a state in which this cannot be; of `rollback` also while calls of a cancelled one are out. */
   | { readonly kind: "wrong-state"; readonly sweep_id: number; readonly state: SweepState };
 
 export type Outcome<Value> = Promise<Result<Value, SweepFailure>>;

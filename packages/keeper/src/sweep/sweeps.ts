@@ -4,8 +4,9 @@ import type { Result } from "sett";
 import type { Budget } from "../budget/budget.ts";
 import type { SweepOperation } from "../database/schema.ts";
 import type { Acts } from "../lifecycle/acts.ts";
+import type { Door } from "../lifecycle/door.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import type { Means } from "../lifecycle/means.ts";
+import type { Means, Reading } from "../lifecycle/means.ts";
 import { report, type ReportRow } from "./report.ts";
 import { change, listSweeps, statusOf, type Pace } from "./status.ts";
 import { dryRun, rollBack, submit } from "./submit.ts";
@@ -45,10 +46,31 @@ export interface Sweeps {
   cancel(sweepId: number): Outcome<Sweep>;
   /** Every Item of the sweep: what happened, and what a person must do. `reportCsv` and `reportJsonLines` write it. */
   report(sweepId: number): AsyncIterable<Result<ReportRow, SweepFailure>>;
-  /** Submits a sweep that puts back the webhooks that this one has moved, where nobody has moved them since. */
+  /**
+   * Submits a sweep that puts back the webhooks that this one has moved, where nobody has moved them since. It fails as
+   * `wrong-state` while that is not over, and, for a moment after `cancel`, while calls are out: then ask again.
+   */
   rollback(sweepId: number): Outcome<Submitted>;
   /** Works on sweeps in this process. On PostgreSQL any number of workers may, on SQLite one process. */
   work(options?: WorkerOptions): Worker;
+}
+
+/** What can be seen of sweeps without changing anything. */
+export interface SweepViews extends Pick<Sweeps, "list" | "status" | "report"> {
+  /** What a sweep would be. */
+  dryRun(operation: SweepOperation, options: SweepOptions): Promise<Result<DryRun, KeeperFailure>>;
+}
+
+/** For the keeper, and for whoever looks without one. */
+export function createSweepViews(means: Reading, budget: Pick<Budget, "read">): SweepViews {
+  const pace: Pace = new Map();
+  return {
+    list: (options = {}) => listSweeps(means, options),
+    status: (sweepId) => statusOf(means, pace, sweepId),
+    report: (sweepId) => report(means, sweepId),
+    dryRun: async (operation, options) =>
+      dryRun(means, operation, options, await perMinuteOf(budget, operation)),
+  };
 }
 
 const attempts = 6;
@@ -56,20 +78,28 @@ const pauseMs = 10_000;
 /** How often it is looked whether a sweep is over for which somebody waits. */
 const lookMs = 1_000;
 
+interface Around {
+  readonly acts: Acts;
+  readonly budget: Budget;
+  readonly url: string | undefined;
+  readonly door: Door;
+  /** Told of what went wrong where nobody waits for it. */
+  problem(what: unknown): void;
+}
+
 export function createSweeps(
   means: Means,
-  { acts, budget, url }: { readonly acts: Acts; readonly budget: Budget; readonly url: string | undefined },
+  { acts, budget, url, door, problem }: Around,
 ): { readonly sweep: SubmitSweep; readonly sweeps: Sweeps; close(): Promise<void> } {
-  const pace: Pace = new Map();
+  const views = createSweepViews(means, budget);
   const workers = new Set<Worker>();
-  let closed = false;
-  const closing = Promise.withResolvers<void>();
+  const { counted } = door;
 
   const tellAtEnd = async (sweepId: number, onDone: NonNullable<SweepOptions["onDone"]>) => {
-    while (!closed) {
-      const status = await statusOf(means, pace, sweepId);
-      if (status.ok && status.value.ended_at !== null) return onDone(status.value);
-      await Promise.race([means.wait(lookMs), closing.promise]);
+    while (!door.closed) {
+      const seen = await counted(() => views.status(sweepId));
+      if (seen.ok && seen.value.ended_at !== null) return void (await onDone(seen.value));
+      await means.wait(lookMs);
     }
   };
 
@@ -77,40 +107,40 @@ export function createSweeps(
     operation: SweepOperation,
     options: SweepOptions & { readonly dryRun?: boolean | undefined } = {},
   ) => {
-    if (options.dryRun) return dryRun(means, operation, options, await perMinuteOf(budget, operation));
+    if (options.dryRun) return views.dryRun(operation, options);
     const submitted = await submit(means, operation, options);
-    if (submitted.ok && options.onDone) void tellAtEnd(submitted.value.sweep_id, options.onDone);
+    if (submitted.ok && options.onDone)
+      void tellAtEnd(submitted.value.sweep_id, options.onDone).catch(problem);
     return submitted;
   };
 
   return {
     sweep: sweep as SubmitSweep,
     sweeps: {
-      list: (options = {}) => listSweeps(means, options),
-      status: (sweepId) => statusOf(means, pace, sweepId),
-      pause: (sweepId) => change(means, sweepId, "paused"),
-      resume: (sweepId) => change(means, sweepId, "running"),
-      cancel: (sweepId) => change(means, sweepId, "cancelled"),
-      report: (sweepId) => report(means, sweepId),
-      rollback: (sweepId) => rollBack(means, sweepId),
+      list: (options) => counted(() => views.list(options)),
+      status: (sweepId) => counted(() => views.status(sweepId)),
+      report: (sweepId) => door.each(views.report(sweepId)),
+      pause: (sweepId) => counted(() => change(means, sweepId, "paused")),
+      resume: (sweepId) => counted(() => change(means, sweepId, "running")),
+      cancel: (sweepId) => counted(() => change(means, sweepId, "cancelled")),
+      rollback: (sweepId) => counted(() => rollBack(means, sweepId)),
       work(options = {}) {
-        if (closed) throw new TypeError("the keeper has been closed");
+        door.refuseIfClosed();
         const patience = { attempts: options.attempts ?? attempts, pauseMs: options.pauseMs ?? pauseMs };
         const worker = createWorker({ means, acts, budget, patience }, url, options);
         workers.add(worker);
         return worker;
       },
     },
+    /** After the door. */
     async close() {
-      closed = true;
-      closing.resolve();
       await Promise.all([...workers].map((worker) => worker.close()));
     },
   };
 }
 
 /** What a sweep may use of the allowance as it is; null where there is none. */
-async function perMinuteOf(budget: Budget, operation: SweepOperation): Promise<number | null> {
+async function perMinuteOf(budget: Pick<Budget, "read">, operation: SweepOperation): Promise<number | null> {
   const path = pathOf[operation];
   if (path === undefined) return null;
   const state = await budget.read(path);

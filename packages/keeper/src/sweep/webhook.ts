@@ -2,14 +2,14 @@
 // out, one transaction writes what came. A call that is lost may be repeated, so no intent is needed; whatever does not
 // go smoothly is left to the lifecycle, which does such Items one by one at the next round.
 
-import { Item, ok, type Result } from "sett";
+import { err, Item, ok, type Result } from "sett";
 import { sql as raw } from "kysely";
 import type { Sql } from "../database/connection.ts";
-import { claimLeases, releaseLeases, type Lease } from "../database/leases.ts";
-import { leaseOfItem } from "../lifecycle/arrival.ts";
+import { claimLeases, releaseLeases, renewLease, type Lease } from "../database/leases.ts";
+import { leaseOfItem, sweeperOf } from "../lifecycle/arrival.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { intentIsOpen } from "../lifecycle/ledger.ts";
-import { openText, transact, type Means } from "../lifecycle/means.ts";
+import { databaseFailed, openText, transact, type Means } from "../lifecycle/means.ts";
 import { asItWas, judge, noteLimit, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { failed, done, type Ended, type Entry } from "./settle.ts";
@@ -26,7 +26,18 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
   const single = oneByOne(ground, "webhook");
   /** Of each Item that is under a lease of ours. */
   const leases = new Map<string, Lease>();
+  /** Permits that came for Items which could not be asked about after all: the next ones take them. */
+  let spare = 0;
   const isLeased = (one: One | Leased): one is Leased => "lease" in one;
+
+  /** The lease must outlive the call; one that has grown old while the permit was waited for is renewed. */
+  const outlives = async (lease: Lease, itemId: string): Promise<Result<undefined, KeeperFailure>> => {
+    if (means.now() + (means.plaid.timeoutMs ?? 30_000) <= lease.untilMs) return ok(undefined);
+    const renewed = await means.database.read((sql) => renewLease(sql, lease, means.now(), means.leaseMs));
+    if (!renewed.ok) return err(databaseFailed(renewed.error));
+    // Somebody else was at it since.
+    return renewed.value ? ok(undefined) : err({ kind: "busy", item_id: itemId });
+  };
 
   return {
     async prepare(held, entries) {
@@ -60,12 +71,17 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
       const { entry, token, key_id } = one;
       const { item_id } = entry;
       const about = { itemId: item_id, institutionId: entry.now?.institution_id, signal: held.signal };
-      if ((await ground.budget.take(pathOf.webhook, about)) === "stopped" || held.signal.aborted)
-        return asItWas(one);
-      // The lease must outlive the call.
-      if (means.now() + (means.plaid.timeoutMs ?? 30_000) > one.lease.untilMs) return asItWas(one);
-      const opened = await openText(means, token, { purpose: "token", subject: item_id }, key_id);
-      if (!opened.ok) return failed(entry, 1, opened.error, means.now(), patience);
+      if (spare > 0) spare--;
+      else if ((await ground.budget.take(pathOf.webhook, about)) === "stopped") return asItWas(one);
+      if (held.signal.aborted) return asItWas(one);
+      const may = await outlives(one.lease, item_id);
+      const opened = may.ok
+        ? await openText(means, token, { purpose: "token", subject: item_id }, key_id)
+        : may;
+      if (!opened.ok) {
+        spare++;
+        return failed(entry, 1, opened.error, means.now(), patience);
+      }
       const answer = await Item.updateWebhook(opened.value, targetOf(held, entry), means.plaid);
       if (answer.ok) return done(entry, answer.value.request_id);
       const failure: KeeperFailure = { kind: "plaid", item_id, failure: answer.error };
@@ -137,7 +153,12 @@ function take(
   const ids = entries.map(({ item_id }) => item_id).sort();
   return transact(means, async (sql) => {
     const names = ids.map(leaseOfItem);
-    const leases = await claimLeases(sql, rows, { names, holder, now: now(), forMs: leaseMs });
+    const leases = await claimLeases(sql, rows, {
+      names,
+      holder: sweeperOf(holder),
+      now: now(),
+      forMs: leaseMs,
+    });
     const items = await sql
       .selectFrom(rows("wanted", { id: { kind: "text", values: ids } }))
       .innerJoin("items", "items.item_id", "wanted.id")

@@ -6,6 +6,7 @@ import type { Result } from "sett";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { bossJobs, tableJobs, type Job, type Jobs } from "./jobs.ts";
 import type { Ground } from "./pool.ts";
+import { Setbacks, type Chunks } from "./pace.ts";
 import { runShard } from "./shard.ts";
 
 export interface WorkerOptions {
@@ -21,6 +22,8 @@ export interface WorkerOptions {
   readonly attempts?: number | undefined;
   /** How long an Item that did not go well is left at first, in milliseconds; 10 000 unless told. */
   readonly pauseMs?: number | undefined;
+  /** How long `close` waits for the calls that are out, in milliseconds; 10 000 unless told. */
+  readonly graceMs?: number | undefined;
   /** Told of what went wrong in the background; nothing is lost, and it is taken up again. */
   readonly onProblem?: ((problem: unknown) => void) | undefined;
 }
@@ -28,21 +31,26 @@ export interface WorkerOptions {
 export interface Worker {
   /** How many shards it has at the moment. */
   readonly busy: number;
-  /** Finishes the calls that are out, and gives back the rest: within 10 seconds, or else the leases run out. */
+  /** Finishes the calls that are out, and gives back the rest: within `graceMs`, or else the leases run out. */
   close(): Promise<void>;
 }
 
-/** A graceful end has this long. */
-const graceMs = 10_000;
-
 export function createWorker(ground: Ground, url: string | undefined, options: WorkerOptions): Worker {
-  const { inFlight = 64, shards = 4, leaseMs = 30_000, pollMs = 1_000, onProblem } = options;
+  const {
+    inFlight = 64,
+    shards = 4,
+    leaseMs = 30_000,
+    pollMs = 1_000,
+    graceMs = 10_000,
+    onProblem,
+  } = options;
   if (!(Number.isInteger(inFlight) && inFlight > 0 && Number.isInteger(shards) && shards > 0))
     throw new TypeError("inFlight and shards must be whole numbers above 0");
   const { means } = ground;
   const stopping = new AbortController();
   const { signal } = stopping;
-  const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const setbacks = new Setbacks(means.now);
+  const chunks: Chunks = new Map();
   const running = new Set<Promise<void>>();
   const problem = (what: unknown) => {
     try {
@@ -55,7 +63,13 @@ export function createWorker(ground: Ground, url: string | undefined, options: W
 
   const run = async (job: Job) => {
     try {
-      const came = await runShard(ground, job.sweep_id, job.number, { inFlight: each, leaseMs, signal });
+      const came = await runShard(ground, job.sweep_id, job.number, {
+        inFlight: each,
+        leaseMs,
+        signal,
+        setbacks,
+        chunks,
+      });
       if (!came.ok) problem(came.error);
     } catch (error) {
       problem(error);
@@ -63,13 +77,32 @@ export function createWorker(ground: Ground, url: string | undefined, options: W
       await job.over();
     }
   };
-  const start = (jobs: readonly Job[]) => {
+  let wake = () => {};
+  signal.addEventListener("abort", () => wake());
+  /** Until a shard is left, the worker is to stop, or so long. One at a time; it leaves nothing behind at what lives long. */
+  const pause = (ms?: number) =>
+    new Promise<void>((resolve) => {
+      if (signal.aborted) return resolve();
+      wake = resolve;
+      if (ms !== undefined) void means.wait(ms).then(() => resolve());
+    });
+  /** Says whether there was anything to start. */
+  const start = async (jobs: readonly Job[]): Promise<boolean> => {
+    let started = false;
     for (const job of jobs) {
-      const working = run(job).finally(() => running.delete(working));
+      if (setbacks.isLeft(job.sweep_id, job.number)) {
+        await job.over();
+        continue;
+      }
+      started = true;
+      const working = run(job).finally(() => {
+        running.delete(working);
+        wake();
+      });
       running.add(working);
     }
+    return started;
   };
-  const pause = () => Promise.race([means.wait(pollMs), stopped]);
 
   const open = async (): Promise<Jobs | undefined> => {
     while (!signal.aborted) {
@@ -79,7 +112,7 @@ export function createWorker(ground: Ground, url: string | undefined, options: W
           : { ok: true, value: tableJobs(means) };
       if (opened.ok) return opened.value;
       problem(opened.error);
-      await pause();
+      await pause(pollMs);
     }
     return undefined;
   };
@@ -90,7 +123,7 @@ export function createWorker(ground: Ground, url: string | undefined, options: W
     while (!signal.aborted) {
       const room = shards - running.size;
       if (room === 0) {
-        await Promise.race([...running, stopped]);
+        await pause();
         continue;
       }
       const idle = running.size === 0;
@@ -98,8 +131,7 @@ export function createWorker(ground: Ground, url: string | undefined, options: W
       // A job of somebody who was killed is his until his heartbeat is missed; his lease may have ended before.
       if (found.ok && found.value.length === 0 && idle) found = await jobs.orphans(room);
       if (!found.ok) problem(found.error);
-      else start(found.value);
-      if (!found.ok || found.value.length === 0) await Promise.race([pause(), ...running]);
+      if (!found.ok || !(await start(found.value))) await pause(pollMs);
     }
     const finished = new AbortController();
     const grace = sleep(graceMs, undefined, { signal: finished.signal, ref: false }).catch(() => {});

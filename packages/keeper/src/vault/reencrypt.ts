@@ -66,6 +66,7 @@ export async function reencrypt(
   let at = after;
   const failures: ReencryptReport["failures"][number][] = [];
   const report = (complete: boolean): ReencryptReport => ({ moved, seen, failed, failures, at, complete });
+  vault.lookAgain(); // a new key may have been begun with elsewhere a moment ago
 
   for (const table of tables) {
     if (wanted && !wanted.includes(table.name)) continue;
@@ -96,7 +97,10 @@ export interface Moved {
   readonly failures: readonly { readonly id: string; readonly failure: VaultFailure }[];
 }
 
-/** The same for the tokens of these Items alone, some hundred at a time. */
+/**
+ * The same for the tokens of these Items alone, some hundred at a time; whoever begins to go through many tells the vault
+ * to look again first.
+ */
 export async function reencryptItems(
   vault: Vault,
   database: Database,

@@ -41,6 +41,16 @@ const maxFileBytes = 65_536;
 /** A new key-encryption key, as text: what `localKeyRing` reads, one to a line. */
 export const newKey = (): string => prefix + randomBytes(kekBytes).toString("base64url");
 
+function isKey(word: string): boolean {
+  const key = Buffer.from(word.slice(prefix.length), "base64url");
+  const is =
+    word.startsWith(prefix) &&
+    key.length === kekBytes &&
+    key.toString("base64url") === word.slice(prefix.length);
+  key.fill(0);
+  return is;
+}
+
 /**
  * A ring of the keys in the text, one to a line (or with spaces between, as in an environment variable). The first
  * one wraps; all of them unwrap. Throws a TypeError, without a word of the text, for anything else.
@@ -50,14 +60,10 @@ export function localKeyRing(text: string | Buffer): KeyRing {
     .split(/\s+/)
     .filter((word) => word !== "")
     .map((word, index) => {
-      const key = Buffer.from(word.slice(prefix.length), "base64url");
-      if (
-        !word.startsWith(prefix) ||
-        key.length !== kekBytes ||
-        key.toString("base64url") !== word.slice(prefix.length)
-      ) {
+      if (!isKey(word)) {
         throw new TypeError(`key ${index + 1} of the ring is not "${prefix}" and 43 characters of base64url`);
       }
+      const key = Buffer.from(word.slice(prefix.length), "base64url");
       const made = createSecretKey(key);
       key.fill(0);
       return made;
@@ -172,10 +178,35 @@ export async function createSecretFile(path: string, text: string): Promise<void
 export async function addKeyToFile(path: string): Promise<Buffer> {
   const former = await readKeyFile(path);
   const next = `${path}.new`;
-  await createSecretFile(next, `${newKey()}\n${former}`);
+  try {
+    await createSecretFile(next, `${newKey()}\n${former}`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    if (!(await takeUp(next, former))) {
+      const message = `${next} is left of an attempt that was broken off: nothing uses its key, so delete it`;
+      throw Object.assign(error as Error, { message });
+    }
+  }
   await rename(next, path);
   await syncFolder(path);
   return readKeyFile(path);
+}
+
+/**
+ * Whoever was cut off before the last step left the next file. If it is whole, its key is as good as a new one. If not, it
+ * is left to a person: to remove what somebody may be writing at this moment could cost the ring.
+ */
+async function takeUp(next: string, former: Buffer): Promise<boolean> {
+  const text = String(await readKeyFile(next));
+  const rest = text.indexOf("\n") + 1;
+  if (text.slice(rest) !== String(former) || !isKey(text.slice(0, rest).trimEnd())) return false;
+  const file = await open(next, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return true;
 }
 
 async function syncFolder(path: string): Promise<void> {

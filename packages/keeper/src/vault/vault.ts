@@ -7,10 +7,11 @@ import { err, ok, type Result } from "sett";
 import type { Database } from "../database/database.ts";
 import type { DatabaseFailure } from "../database/failure.ts";
 import type { Environment } from "../database/schema.ts";
-import { databaseDown, DataKeys, keyPolicy, retireAfterFresh, type KeyPolicy } from "./data-keys.ts";
+import { DataKeys, keyPolicy, retireAfterFresh, type KeyPolicy } from "./data-keys.ts";
 import { keyWanted, openWithKey, sealPortable, sealWithKey, type Context } from "./envelope.ts";
 import type { VaultFailure } from "./failure.ts";
 import type { KeyRing } from "./ring.ts";
+import { databaseDown } from "./wrapped-keys.ts";
 
 export interface VaultOptions {
   readonly database: Database;
@@ -116,6 +117,14 @@ export class Vault {
   /** The id of the data key in use: what is sealed under another is to be sealed anew. */
   writeKeyId(): Promise<Result<string, VaultFailure>> {
     return this.#keys.writeKeyId();
+  }
+
+  /**
+   * Asks the database before the next seal whether the key in use is still open; by itself the vault asks once a minute,
+   * and when a row was refused because of what it refers to.
+   */
+  lookAgain(): void {
+    this.#keys.lookAgain();
   }
 
   /** The same parts give the same bytes for ever, and say nothing of themselves to those without the key. */

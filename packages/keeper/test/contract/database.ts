@@ -221,6 +221,40 @@ export function databaseContract(place: Place): void {
       await own.close();
     });
 
+    test("what was given more patience than a statement may take is not stopped, and it alone", async () => {
+      const own = value(await open({ statementMs: 100, connections: 1 }));
+      // SQLite stops no statement.
+      const slow = async (sql: Database["sql"]) =>
+        void (await (own.name === "sqlite" ? raw`select 1` : raw`select pg_sleep(0.25)`).execute(sql));
+      const isStopped = (done: Result<unknown, DatabaseFailure>) => {
+        if (own.name === "sqlite") value(done);
+        else assert.deepEqual([failure(done).kind, failure(done).code], ["busy", "57014"]);
+      };
+      const add = (id: string, patienceMs?: number) =>
+        own.transaction<undefined, never>(
+          async (sql) => {
+            await slow(sql);
+            await sql.insertInto("items").values(itemRow(id)).execute();
+            return ok(undefined);
+          },
+          { patienceMs },
+        );
+      for (const patienceMs of [30_000, Infinity]) {
+        value(await add(`slow ${patienceMs}`, patienceMs));
+        value(await own.read(slow, { patienceMs }));
+        // The same connection, afterwards.
+        isStopped(await add(`stopped ${patienceMs}`));
+        isStopped(await own.read(slow));
+      }
+      const there = await own.sql
+        .selectFrom("items")
+        .select("item_id")
+        .where((is) => is.or([is("item_id", "like", "slow%"), is("item_id", "like", "stopped%")]))
+        .execute();
+      assert.equal(there.length, own.name === "sqlite" ? 4 : 2);
+      await own.close();
+    });
+
     test("the rules of the schema are kept, and named", async () => {
       const add = (row: Insertable<ItemsTable>) =>
         database.read((sql) => sql.insertInto("items").values(row).execute());
@@ -334,6 +368,53 @@ export function databaseContract(place: Place): void {
       );
       value(await add({ row: "stated" }));
       assert.equal(failure(await add({ row: "stated" })).constraint, "unique");
+    });
+
+    test("of many who do the same at once, one whose value cannot be takes nothing with it", async () => {
+      const kinds = { name: "text", holder: "text", fence: "integer", until_ms: "integer" } as const;
+      const names = ["name", "holder", "fence", "until_ms"] as const;
+      const add = database.together({ added: kinds }, (_, over) => [
+        over("added", (sql) =>
+          sql
+            .insertInto("leases")
+            .columns(names)
+            .expression(
+              (from) =>
+                from.selectFrom("added").select(names.map((name) => `added.${name}` as const)) as never,
+            ),
+        ),
+      ]);
+      const mistake = new RangeError("mine");
+      const unbound = { value: database.name === "sqlite" ? {} : "\u0000" };
+      const thrown = {
+        get: () => {
+          throw mistake;
+        },
+      };
+      for (const bad of [unbound, thrown]) {
+        const row = (at: number) => ({ name: `same ${at}`, holder: "h", fence: at, until_ms: 0 });
+        const outcomes = await Promise.allSettled(
+          Array.from({ length: 12 }, (_, at) => {
+            const one = row(at);
+            if (at === 5) Object.defineProperty(one, "holder", bad);
+            return add({ added: [one] });
+          }),
+        );
+        const told = outcomes.map((one) => (one.status === "rejected" ? (one.reason as unknown) : one.value));
+        assert.deepEqual(told.toSpliced(5, 1), new Array(11).fill(ok(undefined)));
+        if (bad === thrown) assert.equal(told[5], mistake);
+        else if (database.name === "sqlite") assert.ok(told[5] instanceof RangeError, String(told[5]));
+        else assert.equal(failure(told[5] as Result<undefined, DatabaseFailure>).code, "22021");
+        const there = await database.sql
+          .deleteFrom("leases")
+          .where("name", "like", "same %")
+          .returning("fence")
+          .execute();
+        assert.deepEqual(
+          there.map(({ fence }) => fence).sort((a, b) => a - b),
+          [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11],
+        );
+      }
     });
 
     test("rows that another transaction holds are left out", async () => {

@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
-import { ok } from "sett";
+import { ok, type Result } from "sett";
 import { openDatabase, type Database } from "../../src/database/database.ts";
 import type { DatabaseFailure } from "../../src/database/failure.ts";
-import { deliveryId, reencrypt } from "../../src/vault/reencrypt.ts";
+import { deliveryId, reencrypt, reencryptItems } from "../../src/vault/reencrypt.ts";
 import { kms, localKeyRing, newKey } from "../../src/vault/ring.ts";
 import { openVault, type Vault, type VaultOptions } from "../../src/vault/vault.ts";
 import { failure, itemRow, now, value, type Place } from "./database.ts";
@@ -353,6 +353,135 @@ export function vaultContract(place: Place): void {
       // Sealed again it goes under the new key, without anybody's doing.
       const again = value(await one.seal(token("late"), { purpose: "token", subject: "late" }));
       assert.notEqual(again.key_id, key_id);
+      for (const each of [one, other]) each.close();
+      await fresh.close();
+    });
+
+    test("re-encryption moves to a key that another process has begun with a moment ago, and in time all seal with it", async () => {
+      const fresh = value(await openDatabase(await place.empty(), { now }));
+      const one = value(await open({ database: fresh }));
+      const x = { purpose: "token", subject: "x" } as const;
+      for (const item_id of ["i1", "i2", "i3"]) {
+        const { bytes, key_id } = value(
+          await one.seal(token(item_id), { purpose: "token", subject: item_id }),
+        );
+        await fresh.sql
+          .insertInto("items")
+          .values(itemRow(item_id, { token: bytes, key_id }))
+          .execute();
+      }
+      const keys = async () => {
+        const rows = await fresh.sql.selectFrom("items").select("key_id").distinct().execute();
+        return rows.map(({ key_id }) => key_id);
+      };
+      const other = value(await open({ database: fresh }));
+      const first = value(await other.newEpoch());
+      assert.equal(value(await reencrypt(one, fresh, { batch: 2 })).moved, 3);
+      assert.deepEqual(await keys(), [first]);
+
+      const second = value(await other.newEpoch());
+      one.lookAgain();
+      const ids = ["i1", "i2", "i3"];
+      assert.equal(value(await reencryptItems(one, fresh, ids)).moved, 3);
+      assert.deepEqual(await keys(), [second]);
+
+      const third = value(await other.newEpoch());
+      clock += 60_000;
+      assert.equal(value(await one.writeKeyId()), third, "whoever only asks for the name hears of it, too");
+      assert.equal(value(await one.seal(token("x"), x)).key_id, third);
+      for (const each of [one, other]) each.close();
+      await fresh.close();
+    });
+
+    test("a renewal that was under way when a new key was begun with does not bring the old one back", async () => {
+      const fresh = value(await openDatabase(await place.empty(), { now }));
+      const x = { purpose: "token", subject: "x" } as const;
+      const other = value(await open({ database: fresh }));
+      const old = value(await other.writeKeyId());
+      const reached = Promise.withResolvers<void>();
+      const gate = Promise.withResolvers<void>();
+      let reads = 0;
+      const slow: Database = {
+        ...fresh,
+        async read(work) {
+          const read = await fresh.read(work);
+          // After two that open the vault, the first takes seals of the old key, which is open still.
+          if (++reads !== 3) return read;
+          reached.resolve();
+          await gate.promise;
+          return read;
+        },
+      };
+      const one = value(await open({ database: slow }));
+      assert.equal(reads, 2);
+      const sealing = one.seal(token("x"), x);
+      await reached.promise;
+      const key_id = value(await one.newEpoch());
+      gate.resolve();
+      assert.notEqual(key_id, old);
+      assert.equal(value(await sealing).key_id, key_id);
+      for (const each of [one, other]) each.close();
+      await fresh.close();
+    });
+
+    test("a clock that is put back does not keep a closed key in use", async () => {
+      const fresh = value(await openDatabase(await place.empty(), { now }));
+      let mine = now + 3_600_000;
+      const one = value(await open({ database: fresh, now: () => mine }));
+      const x = { purpose: "token", subject: "x" } as const;
+      const old = value(await one.seal(token("x"), x)).key_id;
+      mine = now;
+      const other = value(await open({ database: fresh }));
+      const key_id = value(await other.newEpoch());
+      assert.notEqual(key_id, old);
+      assert.equal(value(await one.writeKeyId()), key_id);
+      assert.equal(value(await one.seal(token("x"), x)).key_id, key_id);
+      for (const each of [one, other]) each.close();
+      await fresh.close();
+    });
+
+    test("a row that is refused for its key costs one try, whatever the clock says and whichever way it went", async () => {
+      const fresh = value(await openDatabase(await place.empty(), { now }));
+      const one = value(await open({ database: fresh, now: () => now }));
+      const other = value(await open({ database: fresh }));
+      const x = { purpose: "token", subject: "x" } as const;
+      const key = { key_id: "text" } as const;
+      const take = fresh.together({ key }, (_, over) => [
+        over("key", (sql) =>
+          sql
+            .updateTable("items")
+            .from("key")
+            .set((row) => ({ key_id: row.ref("key.key_id") })),
+        ),
+      ]);
+      const ask = fresh.statement<{ key_id: string }, unknown>((sql, given) =>
+        sql.updateTable("items").set({ key_id: given("key_id") }),
+      );
+      const ways: Record<string, (key_id: string) => Promise<Result<unknown, DatabaseFailure>>> = {
+        transaction: (key_id) =>
+          fresh.transaction(async (sql) => {
+            await sql.updateTable("items").set({ key_id }).execute();
+            return ok(undefined);
+          }),
+        read: (key_id) => fresh.read((sql) => sql.updateTable("items").set({ key_id }).execute()),
+        statement: (key_id) => ask({ key_id }),
+        together: (key_id) => take({ key: [{ key_id }] }),
+      };
+      const sealed = value(await other.seal(token("x"), x));
+      await fresh.sql
+        .insertInto("items")
+        .values(itemRow("x", { token: sealed.bytes, key_id: sealed.key_id }))
+        .execute();
+      for (const [way, write] of Object.entries(ways)) {
+        const gone = value(await one.seal(token("x"), x)).key_id;
+        const key_id = value(await other.newEpoch());
+        assert.ok((await write(key_id)).ok);
+        clock += 3_600_000;
+        value(await other.retire(gone));
+        assert.equal(value(await one.seal(token("x"), x)).key_id, gone, "nothing tells of it");
+        assert.equal(failure(await write(gone)).constraint, "foreign-key", way);
+        assert.equal(value(await one.seal(token("x"), x)).key_id, key_id, way);
+      }
       for (const each of [one, other]) each.close();
       await fresh.close();
     });

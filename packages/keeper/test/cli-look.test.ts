@@ -1,0 +1,245 @@
+// Laws of looking: a command whose help says that it changes nothing changes nothing, calls nobody and says the same with
+// Plaid's credentials and without; every other one still names the credential that it misses.
+
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { readdir, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
+import { test, type TestContext } from "node:test";
+import BetterSqlite from "better-sqlite3";
+import type { Command } from "commander";
+import { createProgram } from "../src/cli/run.ts";
+import { cliWorld, type CliWorld } from "./cli-world.ts";
+import { testPlaces } from "./places.ts";
+
+const { places, escrowFolder } = testPlaces("cli-look");
+
+const missing = { PLAID_CLIENT_ID: undefined, PLAID_SECRET: undefined, SETT_PLAID_URL: undefined };
+const url = "https://app.example/plaid";
+const dashboard = /PLAID_SECRET must be set.*dashboard\.plaid\.com/;
+
+/** By the names of commands; an Item and sweeps that there are in `begun`. */
+const looks = (id: string): Readonly<Record<string, readonly string[]>> => ({
+  items: ["items", "--all"],
+  show: ["show", id],
+  "keys list": ["keys", "list"],
+  "sweep list": ["sweep", "list"],
+  "sweep status": ["sweep", "status"],
+  "sweep report": ["sweep", "report", "1"],
+  "sweep budget": ["sweep", "budget"],
+  "sweep audit": ["sweep", "audit", "--dry-run"],
+  "sweep webhook": ["sweep", "webhook", url, "--dry-run"],
+  "sweep rotate": ["sweep", "rotate", "--dry-run"],
+  "sweep remove": ["sweep", "remove", "--dry-run"],
+  "sweep reencrypt": ["sweep", "reencrypt", "--dry-run"],
+});
+
+const acts = (id: string): Readonly<Record<string, readonly string[]>> => ({
+  link: ["link", "--sandbox"],
+  rotate: ["rotate", id],
+  webhook: ["webhook", "--none", id],
+  remove: ["remove", id, "--yes"],
+  abandon: ["abandon", id, "--note", "lost", "--yes"],
+  forget: ["forget", "u_1", "--yes"],
+  "sweep audit": ["sweep", "audit"],
+  "sweep webhook": ["sweep", "webhook", url, "--yes"],
+  "sweep rotate": ["sweep", "rotate", "--yes"],
+  "sweep remove": ["sweep", "remove", "--yes"],
+  "sweep reencrypt": ["sweep", "reencrypt"],
+  "sweep pause": ["sweep", "pause", "3"],
+  "sweep resume": ["sweep", "resume", "3"],
+  "sweep cancel": ["sweep", "cancel", "3"],
+  "sweep rollback": ["sweep", "rollback", "2", "--yes"],
+  "sweep budget": ["sweep", "budget", "/item/get", "--set", "5"],
+  worker: ["worker", "--until-idle"],
+  import: ["import", "-"],
+  export: ["export", "--to", "recipient.pub", "--out", "items.sealed"],
+  "keys rotate": ["keys", "rotate"],
+  "keys reencrypt": ["keys", "reencrypt"],
+  "keys retire": ["keys", "retire", "--all", "--yes"],
+  serve: ["serve", "--port", "0"],
+});
+
+/** Those that open no keeper. */
+const others = ["init", "keys new", "keys recipient", "doctor", "sandbox"];
+
+/** A keeper with two Items, a sweep that is done, one that moved webhooks, one that waits, and a removal that is open. */
+async function begun(world: CliWorld): Promise<string> {
+  const id = await world.link("--user", "u_1");
+  const other = await world.link("--user", "u_2");
+  await world.done(["sweep", "audit"]);
+  await world.done(["sweep", "webhook", "--none", "--yes"]);
+  await world.done(["sweep", "audit", "--user", "u_1", "--detach"]);
+  world.sandbox.control.faults.add({ path: "/item/remove", times: 3, then: "reset" });
+  assert.equal((await world.sett(["remove", other, "--yes"])).code, 5);
+  return id;
+}
+
+/** All that is in the database. */
+function rowsOf(world: CliWorld): Readonly<Record<string, readonly unknown[]>> {
+  const database = new BetterSqlite(join(world.folder, "sett-data/sett.db"), { readonly: true });
+  try {
+    const tables = database.prepare("select name from sqlite_master where type = 'table' order by name");
+    return Object.fromEntries(
+      (tables.pluck().all() as string[]).map((name) => [
+        name,
+        database.prepare(`select * from ${name}`).all(),
+      ]),
+    );
+  } finally {
+    database.close();
+  }
+}
+
+/** A Plaid that counts who asks it, and answers nobody. */
+async function countingPlaid(t: TestContext) {
+  const asked: string[] = [];
+  const server = createServer((request) => {
+    asked.push(request.url ?? "");
+    request.socket.destroy();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  return { asked, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+/** Every command that has none below it, by its name. */
+function commandNames(): readonly string[] {
+  const stdout = new PassThrough();
+  const outside = { env: {}, cwd: "/", stdin: Readable.from([]), stdout, stderr: stdout, now: Date.now };
+  const below = (command: Command, path: readonly string[]): readonly string[] =>
+    command.commands.length === 0
+      ? [path.join(" ")]
+      : command.commands.flatMap((one) => below(one, [...path, one.name()]));
+  return below(
+    createProgram({ ...outside, signal: new AbortController().signal }, () => {}),
+    [],
+  );
+}
+
+test("what its help says of a command is held here: it only looks, or it acts, or it opens no keeper", async (t) => {
+  const world = await cliWorld(t);
+  const saysSo: string[] = [];
+  for (const name of commandNames().filter((name) => name !== "sandbox"))
+    if (/changes nothing, and needs none of Plaid's/.test(await world.done([...name.split(" "), "--help"])))
+      saysSo.push(name);
+  assert.deepEqual(saysSo.sort(), Object.keys(looks("")).sort());
+  assert.deepEqual(
+    [...new Set([...Object.keys(looks("")), ...Object.keys(acts("")), ...others])].sort(),
+    commandNames().toSorted(),
+  );
+});
+
+test("looking needs no credentials, says the same with them, calls nobody, and changes nothing", async (t) => {
+  const world = await cliWorld(t);
+  const id = await begun(world);
+  const plaid = await countingPlaid(t);
+  const more = [
+    ["sweep", "status", "1", "--watch"],
+    ["sweep", "status", "3", "--json"],
+    ["sweep", "report", "2"],
+    ["sweep", "budget", "/item/get", "--json"],
+    ["show", id, "--json"],
+  ];
+  await rm(join(world.folder, "sett-data/escrow"), { recursive: true });
+  const at = Date.now();
+  const now = () => at;
+  const before = rowsOf(world);
+  for (const argv of [...Object.values(looks(id)), ...more]) {
+    const said = await world.done(argv, { env: missing, now });
+    assert.notEqual(said, "", argv.join(" "));
+    const withThem = await world.sett(argv, { env: { SETT_PLAID_URL: plaid.url }, now });
+    assert.deepEqual([withThem.code, withThem.stdout], [0, said], argv.join(" "));
+  }
+  assert.deepEqual(plaid.asked, []);
+  assert.deepEqual(rowsOf(world), before);
+  assert.ok(!existsSync(join(world.folder, "sett-data/escrow")), "whoever looks needs no escrow");
+  const [waiting] = before["sweeps"]!.filter((row) => (row as { sweep_id: number }).sweep_id === 3);
+  assert.equal((waiting as { state: string }).state, "waiting");
+  const status = JSON.parse(await world.done(["sweep", "status", "3", "--json"], { env: missing, now }));
+  assert.ok(status.allowance.usedInLastMinute > 0, "the allowance is that of the client that was counted");
+});
+
+test("the keys are needed only where something sealed is opened, and to say which of them wraps", async (t) => {
+  const world = await cliWorld(t);
+  const id = await begun(world);
+  const env = { ...missing, SETT_KEY_FILE: "none.key" };
+  for (const [name, argv] of Object.entries(looks(id)).filter(([name]) => name !== "keys list"))
+    assert.equal((await world.sett(argv, { env })).code, 0, name);
+  for (const argv of [
+    ["keys", "list"],
+    ["sweep", "report", "2"],
+  ]) {
+    const { code, stderr } = await world.sett(argv, { env });
+    assert.equal(code, 2, argv.join(" "));
+    assert.match(stderr, /the key file .*none\.key is not there/);
+  }
+});
+
+test("whatever acts names the credential that is missing, and does nothing", async (t) => {
+  const world = await cliWorld(t);
+  const id = await begun(world);
+  const publicKey = await world.done(["keys", "recipient", "--out", "recipient.key"]);
+  await writeFile(join(world.folder, "recipient.pub"), publicKey);
+  const before = rowsOf(world);
+  for (const [name, argv] of Object.entries(acts(id))) {
+    const { code, stderr } = await world.sett(argv, { env: { PLAID_SECRET: undefined } });
+    assert.equal(code, 2, name);
+    assert.match(stderr, dashboard, name);
+  }
+  assert.deepEqual(rowsOf(world), before);
+});
+
+test("where there is no keeper, whoever looks is told so, and makes none", async (t) => {
+  const world = await cliWorld(t);
+  for (const [name, argv] of Object.entries(looks("nobody"))) {
+    const { code, stderr } = await world.sett(argv, { env: missing });
+    assert.equal(code, 2, name);
+    assert.match(
+      stderr,
+      /there is no keeper at .*`sett init` makes one there, and so does the first `sett link`/,
+    );
+  }
+  assert.deepEqual(await readdir(world.folder), []);
+});
+
+test("the doctor says what is missing, and looks at all the rest", async (t) => {
+  const world = await cliWorld(t);
+  await world.link();
+  const doctor = await world.sett(["doctor"], { env: missing });
+  assert.equal(doctor.code, 1);
+  assert.match(doctor.stdout, /fail +settings +PLAID_CLIENT_ID and PLAID_SECRET must be set/);
+  for (const about of ["keys", "database", "data keys", "open", "escrow", "webhooks", "disk"])
+    assert.match(doctor.stdout, new RegExp(`^(ok|warn) +${about} `, "m"));
+  assert.doesNotMatch(doctor.stdout, /^\w+ +Plaid /m);
+  const keyless = await world.sett(["doctor"], { env: { ...missing, SETT_KEY_FILE: "none.key" } });
+  assert.equal(keyless.code, 1);
+  assert.match(keyless.stdout, /fail +keys +SETT_KEY_FILE: the key file .* is not there/);
+  assert.match(keyless.stdout, /^ok +database /m);
+});
+
+test("PostgreSQL: looking needs neither credentials nor a folder for the escrow", async (t) => {
+  const world = await cliWorld(t);
+  const env = { SETT_DATABASE: await places.PostgreSQL() };
+  const how = { env: { ...env, SETT_FOLDER: escrowFolder() } };
+  await world.done(["init"], how);
+  await rm(join(world.folder, "sett.json"));
+  const linked = await world.done(["link", "--sandbox"], how);
+  await world.done(["sweep", "audit"], how);
+  const looking = { env: { ...env, ...missing } };
+  assert.ok((await world.done(["items"], looking)).startsWith(linked.trim()));
+  for (const argv of [
+    ["sweep", "status"],
+    ["sweep", "report"],
+    ["sweep", "budget"],
+    ["keys", "list"],
+  ])
+    assert.notEqual(await world.done(argv, looking), "", argv.join(" "));
+  const acting = await world.sett(["rotate", linked.trim()], { env });
+  assert.deepEqual([acting.code, /SETT_FOLDER must be set/.test(acting.stderr)], [2, true]);
+});
