@@ -3,8 +3,8 @@
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { setFlagsFromString } from "node:v8";
 import { localKeyRing, openDatabase, openVault, reencrypt, type Database } from "@sett/keeper";
+import { keepYoungSpaceSmall } from "../../packages/keeper/src/cli/heap.ts";
 import { makeKey, open, openBare, seal, type BareRow } from "./bare.ts";
 
 export interface Order {
@@ -30,7 +30,7 @@ const token = "access-sandbox-de3ce8ef-33f8-452c-a685-8671031fc0f6";
 const itemIdOf = (n: number) => `gVM8b${randomBytes(12).toString("hex")}${String(n).padStart(8, "0")}`;
 
 const [order] = (await once(process, "message")) as [Order];
-if (order.who === "sett") setFlagsFromString("--semi-space-growth-factor=1");
+if (order.who === "sett") keepYoungSpaceSmall();
 const keptKey = () => makeKey(Buffer.from(order.ring.slice(-43), "base64url"));
 const begun = performance.now();
 const rows = await (order.who === "bare" ? bare(order) : sett(order));

@@ -1,7 +1,7 @@
 // A process that works on sweeps until it is told to stop, and then says what Plaid answered and what it cost.
 
-import { setFlagsFromString } from "node:v8";
 import { pooledPost } from "sett/node";
+import { keepYoungSpaceSmall } from "../../packages/keeper/src/cli/heap.ts";
 import { keeperAt, type Place } from "./fleet.ts";
 import { ordered, told } from "./program.ts";
 import { Tally, type Bins } from "./tally.ts";
@@ -26,7 +26,7 @@ export interface Worked {
 }
 
 const order = await ordered<WorkOrder>();
-if (!order.plainHeap) setFlagsFromString("--semi-space-growth-factor=1");
+if (!order.plainHeap) keepYoungSpaceSmall();
 const tally = new Tally(order.tempo ? clockOf(order.tempo).now : Date.now);
 const pool = pooledPost();
 const { share, inFlight } = order;

@@ -2,12 +2,10 @@
 // `sett`: the keeper on the command line, as a process. What it does is in cli/run.ts, which knows no process: here are
 // the environment, the terminal, the signals and the exit code.
 
-import { setFlagsFromString } from "node:v8";
+import { keepYoungSpaceSmall } from "./cli/heap.ts";
 import { run } from "./cli/run.ts";
 
-// V8 reads this whenever its space for young objects is to grow, which it else lets grow to 128 MiB in a process that is
-// busy for long: a worker would take twice the memory, and be no faster.
-setFlagsFromString("--semi-space-growth-factor=1");
+keepYoungSpaceSmall();
 
 // A reader that has seen enough (`sett items | head`) is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -9,20 +9,13 @@ import { openExport } from "../src/lifecycle/export.ts";
 import { newRecipient } from "../src/vault/recipient.ts";
 import { closeDuring, createWorld, type Place, type World } from "./closing-world.ts";
 import { linkRequest, webhook } from "./keeper-stage.ts";
-import { failure, value } from "./lifecycle-world.ts";
+import { failure, paths, value } from "./lifecycle-world.ts";
 import { all, chunks } from "./moving-world.ts";
 import { testPlaces } from "./places.ts";
 
 const { places, escrowFolder } = testPlaces("closing");
 const closed = { name: "TypeError", message: "the keeper has been closed" };
-const paths = {
-  exchange: "/item/public_token/exchange",
-  rotate: "/item/access_token/invalidate",
-  remove: "/item/remove",
-  webhook: "/item/webhook/update",
-  get: "/item/get",
-  key: "/webhook_verification_key/get",
-} as const;
+const keyPath = "/webhook_verification_key/get";
 
 for (const [name, empty] of Object.entries(places)) {
   describe(`a keeper that is closed: ${name}`, () => {
@@ -125,7 +118,7 @@ for (const [name, empty] of Object.entries(places)) {
             await of.database.sql.selectFrom("deliveries").select(["webhook_code", "applied_at"]).execute()
           ).filter(({ webhook_code }) => webhook_code === "ERROR");
         keeper = await world.again(); // which knows no key of Plaid's
-        const gate = world.hold({ path: paths.key, when: "before" });
+        const gate = world.hold({ path: keyPath, when: "before" });
         items.loginRequired(item_id);
         await closeDuring(keeper, gate, world.clock.advance(1_000));
         assert.deepEqual(

@@ -7,7 +7,16 @@ import { createSandbox, type FaultEffect, type Sandbox } from "@sett/sandbox";
 import { Item, Link, unwrap, type Config } from "sett";
 import type { Keeper, KeeperOptions } from "../src/keeper.ts";
 import { linkRequest } from "./keeper-stage.ts";
-import { configFor, failure, institution, open, publicToken, value, violations } from "./lifecycle-world.ts";
+import {
+  configFor,
+  failure,
+  institution,
+  open,
+  paths,
+  publicToken,
+  value,
+  violations,
+} from "./lifecycle-world.ts";
 
 export interface Place {
   readonly name: string;
@@ -32,14 +41,6 @@ const faults: readonly FaultEffect[] = [
   "drop-after-commit",
   "hang",
 ];
-
-const paths = {
-  exchange: "/item/public_token/exchange",
-  rotate: "/item/access_token/invalidate",
-  remove: "/item/remove",
-  webhook: "/item/webhook/update",
-  get: "/item/get",
-} as const;
 
 const named = (effect: FaultEffect) => (typeof effect === "string" ? effect : JSON.stringify(effect));
 

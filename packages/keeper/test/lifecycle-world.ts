@@ -99,3 +99,21 @@ export async function violations(
     said.push(`${unknown} Items live that nobody knows, and ${exchanges.length} records say so`);
   return said;
 }
+
+/** What the keeper asks Plaid. */
+export const paths = {
+  exchange: "/item/public_token/exchange",
+  rotate: "/item/access_token/invalidate",
+  remove: "/item/remove",
+  webhook: "/item/webhook/update",
+  get: "/item/get",
+} as const;
+
+/** The rotation that is open, or was left open and given up. */
+export const rotationOf = ({ database }: Pick<Keeper, "database">, itemId: string) =>
+  database.sql
+    .selectFrom("intents")
+    .select(["intent_id", "fence"])
+    .where("item_id", "=", itemId)
+    .where("kind", "=", "rotate")
+    .executeTakeFirstOrThrow();

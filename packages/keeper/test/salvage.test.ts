@@ -8,12 +8,13 @@ import { createSandbox, type Sandbox } from "@sett/sandbox";
 import { err, Item, ok, unwrap, type Config } from "sett";
 import { openEscrow } from "../src/escrow/escrow.ts";
 import type { Keeper, KeeperOptions } from "../src/keeper.ts";
-import { leaseOfItem, nothingKnown, sweeperOf, type Given } from "../src/lifecycle/arrival.ts";
+import { leaseOfItem } from "../src/database/leases.ts";
+import { nothingKnown, sweeperOf, type Given } from "../src/lifecycle/arrival.ts";
 import type { KeeperFailure } from "../src/lifecycle/failure.ts";
 import { Flights, type Act } from "../src/lifecycle/flights.ts";
 import type { Means } from "../src/lifecycle/means.ts";
 import { Salvage } from "../src/lifecycle/salvage.ts";
-import { configFor, failure, open, publicToken, value, violations } from "./lifecycle-world.ts";
+import { configFor, failure, open, publicToken, rotationOf, value, violations } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
 import { fleet, quick, until, webhookAtPlaid } from "./sweep-world.ts";
 
@@ -73,12 +74,7 @@ async function exchanged({ plaid }: World, about: object = {}): Promise<Given> {
 
 /** What Plaid gave for the rotation that is open. */
 async function rotated({ sandbox }: World, keeper: Keeper, itemId: string): Promise<Given> {
-  const { intent_id, fence } = await keeper.database.sql
-    .selectFrom("intents")
-    .select(["intent_id", "fence"])
-    .where("item_id", "=", itemId)
-    .where("kind", "=", "rotate")
-    .executeTakeFirstOrThrow();
+  const { intent_id, fence } = await rotationOf(keeper, itemId);
   const access_token = sandbox.control.items.get(itemId).access_token!;
   return {
     ...{ kind: "rotate", intent_id, item_id: itemId, request_id: null, from_version: 1, fence: fence! },

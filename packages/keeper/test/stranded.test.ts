@@ -9,7 +9,7 @@ import type { ForSupport } from "../src/lifecycle/failure.ts";
 import type { Means } from "../src/lifecycle/means.ts";
 import type { ReportRow } from "../src/sweep/report.ts";
 import { keeperStage, type Stage } from "./keeper-stage.ts";
-import { failure, open, value, violations } from "./lifecycle-world.ts";
+import { failure, open, rotationOf, value, violations } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
 import { quick, reported, until } from "./sweep-world.ts";
 
@@ -311,12 +311,7 @@ for (const [name, empty] of Object.entries(places)) {
       value(await keeper.abandon(item_id, { note: "nobody answers" }));
       // As a host brings it in that was away all the time, with the answer in its escrow.
       const { database, vault } = keeper;
-      const { intent_id, fence } = await database.sql
-        .selectFrom("intents")
-        .select(["intent_id", "fence"])
-        .where("item_id", "=", item_id)
-        .where("kind", "=", "rotate")
-        .executeTakeFirstOrThrow();
+      const { intent_id, fence } = await rotationOf(keeper, item_id);
       const access_token = sandbox.control.items.get(item_id).access_token!;
       const place = { purpose: "token", subject: item_id } as const;
       const sealed = value(await vault.seal(Buffer.from(access_token), place));

@@ -1,12 +1,12 @@
 // One shard at a time, run by hand on SQLite, with a clock and a budget that the test holds.
 
+import { leaseOfItem } from "../src/database/leases.ts";
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { SweepOperation } from "../src/database/schema.ts";
-import { leaseOfItem } from "../src/lifecycle/arrival.ts";
 import type { Means } from "../src/lifecycle/means.ts";
 import { Setbacks, type Chunks } from "../src/sweep/pace.ts";
 import type { Ground } from "../src/sweep/pool.ts";

@@ -376,8 +376,9 @@ async function asValue<Value>(work: () => Promise<Value>): Promise<Result<Value,
   try {
     return ok(await work());
   } catch (error) {
-    if (failureOf(error).code === null) throw error;
-    return err(failureOf(error));
+    const failure = failureOf(error);
+    if (failure.code === null) throw error;
+    return err(failure);
   }
 }
 

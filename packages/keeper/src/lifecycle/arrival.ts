@@ -173,8 +173,6 @@ async function isInHistory(sql: Sql, itemId: string, requestId: string | null): 
   return linked !== undefined;
 }
 
-export { leaseOfItem };
-
 /** Under which name a keeper's sweeps hold Items by the hundred: a flight of the same keeper must wait for them as for anybody. */
 export const sweeperOf = (holder: string): string => `${holder} sweep`;
 

@@ -74,7 +74,7 @@ export interface Stranding {
 /** For an Item whose token is refused, and nobody has another. */
 export const strandedFor = (
   itemId: string,
-  { request_id, at, lost }: Stranding,
+  { request_id, at, lost }: Stranding = { request_id: null, at: null, lost: false },
 ): { kind: "stranded"; item_id: string } & ForSupport => {
   const when = at === null ? "" : ` at about ${new Date(at).toISOString()}`;
   const named = request_id === null ? "" : ` (request_id ${request_id})`;

@@ -2,12 +2,11 @@
 // finishes what was left open under the one before. In this process those who want the same Item take turns.
 
 import { err, ok, type Result } from "sett";
-import { claimLease, releaseLease, renewLease, type Lease } from "../database/leases.ts";
+import { claimLease, leaseOfItem, releaseLease, renewLease, type Lease } from "../database/leases.ts";
 import type { Sql } from "../database/connection.ts";
 import type { KeeperFailure } from "./failure.ts";
 import { lockItem, type IntentRow, type ItemRow, type ItemView } from "./ledger.ts";
 import { databaseFailed, transact, type Means } from "./means.ts";
-import { leaseOfItem } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
 import { patience, Turns } from "./turns.ts";
 

@@ -1,6 +1,7 @@
 // What is done when the keeper opens, and from time to time: tokens that wait in the escrow are brought in, and what was
 // begun and left open is finished. It may be done at any time, by any number of processes at once, and be cut short.
 
+import { leaseOfItem } from "../database/leases.ts";
 import { err, ok, type Result } from "sett";
 import type { EscrowDamage } from "../escrow/escrow.ts";
 import type { KeeperFailure } from "./failure.ts";
@@ -8,7 +9,6 @@ import type { Flights } from "./flights.ts";
 import type { IntentRow } from "./ledger.ts";
 import { resumeExchange } from "./link.ts";
 import { causeOf, databaseFailed, type Means } from "./means.ts";
-import { leaseOfItem } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
 import { probeStranded } from "./stranded.ts";
 

@@ -25,7 +25,7 @@ const leaseOfProbe = (itemId: string) => `probe ${itemId}`;
 export const probeLater = ({ holder, now }: Means, sql: Sql, itemId: string) =>
   claimLease(sql, { name: leaseOfProbe(itemId), holder, now: now(), forMs: HOUR });
 
-/** Why these Items are stranded, as it was written down when they came to be; nothing of any that never was. */
+/** Why these Items are stranded, as it was written down when they came to be, or else what can be said without that. */
 export async function strandingsOf(
   { database }: Pick<Means, "database">,
   sql: Sql,
@@ -39,19 +39,17 @@ export async function strandingsOf(
     .where("events.kind", "=", "item.stranded")
     .orderBy("events.seq")
     .execute();
-  return new Map(
-    found.map(({ id, detail, request_id }) => {
-      const { support } = JSON.parse(detail) as { support: string };
-      return [id, { kind: "stranded", item_id: id, request_id, support }];
-    }),
-  );
+  const strandings = new Map(itemIds.map((id) => [id, strandedFor(id)]));
+  for (const { id, detail, request_id } of found) {
+    const { support } = JSON.parse(detail) as { support: string };
+    strandings.set(id, { kind: "stranded", item_id: id, request_id, support });
+  }
+  return strandings;
 }
 
 /** The same of one that is stranded now. */
-export async function strandingOf(means: Pick<Means, "database">, sql: Sql, itemId: string) {
-  const known = (await strandingsOf(means, sql, [itemId])).get(itemId);
-  return known ?? strandedFor(itemId, { request_id: null, at: null, lost: false });
-}
+export const strandingOf = async (means: Pick<Means, "database">, sql: Sql, itemId: string) =>
+  (await strandingsOf(means, sql, [itemId])).get(itemId)!;
 
 /** What came of a round of questions. */
 export interface Probed {

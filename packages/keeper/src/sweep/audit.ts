@@ -7,7 +7,7 @@ import type { Sql } from "../database/connection.ts";
 import type { ItemState } from "../database/schema.ts";
 import { observe } from "../inbox/standing.ts";
 import type { Observation } from "../inbox/state.ts";
-import { saysDeadToken, strandedFor, type ForSupport, type KeeperFailure } from "../lifecycle/failure.ts";
+import { saysDeadToken, type ForSupport, type KeeperFailure } from "../lifecycle/failure.ts";
 import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
 import { strandingsOf } from "../lifecycle/stranded.ts";
 import { asItWas, noteLimit, judge, type One } from "./one-by-one.ts";
@@ -31,8 +31,8 @@ interface Row {
   readonly webhook: string | null;
   readonly revision: number;
   readonly duplicates: readonly string[];
-  /** As it was written down, where it is stranded or ever was. */
-  readonly stranding: ForSupport;
+  /** Why it is stranded, where it is. */
+  readonly stranding: ForSupport | undefined;
 }
 
 const DAY = 24 * 3_600_000;
@@ -52,7 +52,7 @@ export function audit(ground: Ground): Operation<Sight> {
       const ready: Sight[] = [];
       for (const entry of rest) {
         const row = rows.value.get(entry.item_id);
-        if (row?.state === "stranded") {
+        if (row?.stranding) {
           const { request_id, support } = row.stranding;
           ended.push(found(entry, entry.attempt + 1, request_id, [{ kind: "stranded", support }]));
         } else if (row?.token) ready.push({ entry, attempt: entry.attempt + 1, row });
@@ -222,9 +222,7 @@ async function look(
         row.item_id,
         {
           ...row,
-          stranding:
-            strandings.get(row.item_id) ??
-            strandedFor(row.item_id, { request_id: null, at: null, lost: false }),
+          stranding: strandings.get(row.item_id),
           duplicates: (twins.get(row.item_id) ?? []).map(({ twin }) => twin).sort(),
         },
       ]),

@@ -49,7 +49,7 @@ export function verdict(ground: Ground, held: Held, entry: Entry): Ended | undef
   const mayBeLeaving = operation === "reencrypt" || (operation === "remove" && ours);
   if (state === "removing" && !mayBeLeaving) return refused({ kind: "removing", item_id });
   if (state === "stranded" && operation !== "audit" && operation !== "reencrypt")
-    return refused(strandedFor(item_id, { request_id: null, at: null, lost: false }));
+    return refused(strandedFor(item_id));
   if (operation === "rotate" && row.token_version !== entry.token_version) return met("rotated");
   if (operation === "webhook") {
     const target = targetOf(held, entry);

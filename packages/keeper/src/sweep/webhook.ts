@@ -5,8 +5,8 @@
 import { err, Item, ok, type Result } from "sett";
 import { sql as raw } from "kysely";
 import type { Sql } from "../database/connection.ts";
-import { claimLeases, releaseLeases, renewLease, type Lease } from "../database/leases.ts";
-import { leaseOfItem, sweeperOf } from "../lifecycle/arrival.ts";
+import { claimLeases, leaseOfItem, releaseLeases, renewLease, type Lease } from "../database/leases.ts";
+import { sweeperOf } from "../lifecycle/arrival.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { intentIsOpen } from "../lifecycle/ledger.ts";
 import { databaseFailed, openText, transact, type Means } from "../lifecycle/means.ts";
