@@ -26,15 +26,32 @@ import { publicTokenTaker } from "./hosted.ts";
 import { createNews } from "./news.ts";
 import { createSweeps, type SubmitSweep } from "./sweep/sweeps.ts";
 
-/** Puts the rooms together. `sweepPlaid` is the configuration under which sweeps call. */
+/** How each room that is open is closed, in the order in which they were opened. */
+export type Opened = (() => unknown)[];
+
+/** Closes them from the outside in, each whatever became of the one before. Rejects with the first failure, at the end. */
+export async function closeRooms(opened: Opened): Promise<void> {
+  const failures: unknown[] = [];
+  for (const close of opened.toReversed()) {
+    try {
+      await close();
+    } catch (thrown) {
+      failures.push(thrown);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Puts the rooms together, and adds its own to those that are open. `sweepPlaid` is the configuration under which sweeps call. */
 export async function assemble(
   means: Means,
   budget: Budget,
   sweepPlaid: Config,
   recoverEveryMs: number,
+  opened: Opened,
   { onRecovered, onRefusal, onProblem, linkFromWebhooks, database: url }: KeeperOptions,
 ): Promise<Keeper> {
-  const { database, vault, escrow } = means;
+  const { database, vault } = means;
   const salvage = new Salvage(means);
   const flights = new Flights(means, salvage, createFinish(means, salvage));
   const paced = { ...means, plaid: sweepPlaid };
@@ -101,19 +118,15 @@ export async function assemble(
       : undefined;
 
   let ending: Promise<void> | undefined;
-  /** From the outside in: each room is left only when nobody who needs it is at work any more. */
-  const end = async () => {
-    door.close();
-    clearInterval(timer);
-    await sweeping.close();
-    await door.idle();
-    await news.close();
-    await salvage.idle();
-    await budget.close();
-    await escrow.close();
-    vault.close();
-    await database.close();
-  };
+  // From the last to the first: each room is left only when nobody who needs it is at work any more.
+  opened.push(
+    () => salvage.idle(),
+    () => news.close(),
+    () => door.idle(),
+    () => sweeping.close(),
+    () => clearInterval(timer),
+    () => door.close(),
+  );
 
   return {
     budget,
@@ -182,6 +195,6 @@ export async function assemble(
     updateMode: (itemId, request, choices) =>
       counted(() => news.updateMode(itemIdOf(itemId), request, choices)),
     recover: () => counted(recoverOnce),
-    close: () => (ending ??= end()),
+    close: () => (ending ??= closeRooms(opened)),
   };
 }

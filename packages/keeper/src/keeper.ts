@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { err, fetchPost, ok, type Config, type Item as Items, type ItemGetResponse, type Result } from "sett";
 import type { Receiver } from "sett/webhook";
-import { assemble } from "./assemble.ts";
+import { assemble, closeRooms, type Opened } from "./assemble.ts";
 import { besideDatabase } from "./arguments.ts";
 import { openBudget, type Budget, type BudgetOptions } from "./budget/budget.ts";
 import { openDatabase, type Database } from "./database/database.ts";
@@ -168,7 +168,8 @@ export interface Keeper {
    * Waits for what is under way, and lets go of everything; called again, for the same end. An import ends after the rows
    * at hand, a subscriber after the event at hand, a sweep's worker as its own `close` says, but that each rotation and
    * removal comes to its end. What is asked of it afterwards throws, as does the next piece of an export or a report that
-   * is still being read; a webhook is answered with 503, so that Plaid sends it again.
+   * is still being read; a webhook is answered with 503, so that Plaid sends it again. What cannot be let go of as it should
+   * keeps nothing else open: it is told at the end, as a rejection.
    */
   close(): Promise<void>;
 }
@@ -178,28 +179,18 @@ const marginMs = 30_000;
 
 /** Opens a keeper, and finishes what an earlier one left open. Throws a TypeError where an option cannot be right. */
 export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper, KeeperFailure>> {
-  const opened: (() => unknown)[] = [];
+  const opened: Opened = [];
   let keeper: Result<Keeper, KeeperFailure> | undefined;
   try {
     return (keeper = await openRooms(options, opened));
   } finally {
-    // Whoever opens another one in this process must find no lock of ours.
-    if (!keeper?.ok) for (const close of opened.toReversed()) await settled(close);
+    // Whoever opens another one in this process must find no lock of ours; what is told is what went wrong before.
+    if (!keeper?.ok) await closeRooms(opened).catch(() => {});
   }
 }
 
-/** What went wrong before is what is to be told. */
-const settled = async (close: () => unknown) => {
-  try {
-    await close();
-  } catch {}
-};
-
 /** Says of each room that it has opened how it is closed, whatever comes of the next. */
-async function openRooms(
-  options: KeeperOptions,
-  opened: (() => unknown)[],
-): Promise<Result<Keeper, KeeperFailure>> {
+async function openRooms(options: KeeperOptions, opened: Opened): Promise<Result<Keeper, KeeperFailure>> {
   const {
     plaid,
     keys,
@@ -252,7 +243,7 @@ async function openRooms(
     patienceMs,
     at: options.at ?? (() => {}),
   };
-  return ok(await assemble(means, budget, counted("sweep"), recoverEveryMs, options));
+  return ok(await assemble(means, budget, counted("sweep"), recoverEveryMs, opened, options));
 }
 
 /** Ends early, and holds nothing up, when the signal aborts. */

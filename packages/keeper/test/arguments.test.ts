@@ -170,6 +170,21 @@ for (const [name, empty] of Object.entries(places)) {
       assert.deepEqual([stage.asked.length, await intents(keeper)], before);
     });
 
+    onStage("a webhook that cannot be kept is refused before Plaid has it", async (stage, keeper) => {
+      const item_id = await stage.link(keeper);
+      const before = [stage.asked.length, await intents(keeper)];
+      // The URL parser would mend them, and so would Plaid; the database has them as they were given.
+      for (const url of [
+        "https://a.example/\0",
+        "https://a.example/\ud800",
+        `https://a.example/${"x".repeat(8_192)}`,
+      ]) {
+        await refuses(() => keeper.updateWebhook(item_id, url), /^the webhook must be/);
+        await refuses(() => keeper.sweep("webhook", { webhook: url }), /^the webhook must be/);
+      }
+      assert.deepEqual([stage.asked.length, await intents(keeper)], before);
+    });
+
     onStage("a row of an import that cannot be kept is a bad row", async (stage, keeper) => {
       const { item_id } = value(await keeper.link(await stage.publicToken()));
       const access_token = stage.sandbox.control.items.get(item_id).access_token!;

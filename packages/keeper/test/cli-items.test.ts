@@ -55,6 +55,7 @@ test("items: filters must all hold, pages follow one another, and a limit is sai
   assert.deepEqual((await ids("--state", "healthy", "--state", "error")).length, 3);
   assert.deepEqual(await ids("--institution", "ins_1"), []);
   assert.deepEqual(await ids("--older-than", "1d"), []);
+  assert.deepEqual(await ids("--older-than", "999999999w"), []);
   const now = () => Date.now() + 2 * DAY;
   assert.equal(lines(await world.done(["items", "--older-than", "1d"], { now })).length, 3);
   const limited = await world.sett(["items", "--limit", "2"]);
@@ -105,6 +106,7 @@ test("a rotation whose answer is lost ends with 7 and the text for support, and 
   assert.match(doctor.stdout, new RegExp(`fail +stranded +1: ${id}`));
 
   assert.equal((await world.sett(["abandon", id, "--note", "ticket 4711"])).code, 3);
+  assert.equal((await world.sett(["abandon", id, "--note", "x".repeat(513), "--yes"])).code, 2);
   await world.done(["abandon", id, "--note", "ticket 4711", "--yes"]);
   assert.match(await world.done(["show", id]), /state +removed/);
 });

@@ -2,9 +2,12 @@
 // keeper, and what is not right is said with what to do.
 
 import assert from "node:assert/strict";
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { ok } from "sett";
+import { openEscrow } from "../src/escrow/escrow.ts";
+import { value } from "./contract/database.ts";
 import { testPlaces } from "./places.ts";
 import { cliWorld } from "./cli-world.ts";
 
@@ -185,6 +188,33 @@ test("doctor tells of what is open and of exchanges that are lost", async (t) =>
   assert.equal(lost.code, 7);
   assert.match(lost.stderr, /the exchange's answer is lost.*To Plaid's support/);
   assert.match(await world.done(["doctor"]), /warn +lost +the exchange of .*\n.*to Plaid's support/);
+});
+
+test("doctor tells what waits in the escrow, whoever's it is, and touches nothing of it", async (t) => {
+  const world = await cliWorld(t);
+  await world.link();
+  const folder = join(world.folder, "sett-data/escrow");
+  const at = Date.now();
+  const said = async (now: number) =>
+    (await world.sett(["doctor", "--offline"], { now: () => now })).stdout.match(/^\w+ +escrow .*/gm);
+  assert.deepEqual(await said(at), [`ok    escrow       ${folder}: nothing waits`]);
+  const living = value(await openEscrow(folder, { mint: () => "living" }));
+  const about = { id: "a", at, meta: { environment: "sandbox" } };
+  value(await living.record(about, async () => ok(Buffer.from("sealed"))));
+  const files = await readdir(folder);
+  assert.match((await said(at + 5_000))!.join(), /^ok +escrow .*on their way to the database: 1$/);
+  assert.match((await said(at + MINUTE))!.join(), /^warn +escrow +tokens that wait to be brought in: 1, /);
+  assert.deepEqual(await readdir(folder), files);
+  value(await living.settle("a"));
+  assert.match((await said(at + MINUTE))!.join(), /nothing waits$/);
+  await living.close();
+  if (process.getuid?.() !== 0) {
+    await chmod(folder, 0o500);
+    assert.match((await said(at))!.join(), /fail +escrow +the escrow's folder cannot be used: EACCES/);
+    await chmod(folder, 0o700);
+  }
+  const file = await world.sett(["doctor", "--offline"], { env: { SETT_FOLDER: "sett-keys/sett.key" } });
+  assert.match(file.stdout, /fail +escrow +the escrow's folder cannot be used: ENOTDIR/);
 });
 
 for (const [database, place] of Object.entries(places)) {

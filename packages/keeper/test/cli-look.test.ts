@@ -1,5 +1,6 @@
-// Laws of looking: a command whose help says that it changes nothing changes nothing, calls nobody and says the same with
-// Plaid's credentials and without; every other one still names the credential that it misses.
+// Laws of looking, and of changing the database alone: a command whose help says that it changes nothing changes nothing,
+// calls nobody and says the same with Plaid's credentials and without; one that says that it needs none of them changes
+// what it should without them; every other one still names the credential that it misses.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -38,34 +39,39 @@ const looks = (id: string): Readonly<Record<string, readonly string[]>> => ({
   "sweep reencrypt": ["sweep", "reencrypt", "--dry-run"],
 });
 
+/** In an order in which each has something to do. */
+const changes: Readonly<Record<string, readonly string[]>> = {
+  forget: ["forget", "u_3", "--yes"],
+  "sweep pause": ["sweep", "pause", "3"],
+  "sweep resume": ["sweep", "resume", "3"],
+  "sweep cancel": ["sweep", "cancel", "3"],
+  "sweep budget": ["sweep", "budget", "/item/get", "--set", "5", "--share", "0.1"],
+  "keys new": ["keys", "new"],
+  "keys rotate": ["keys", "rotate"],
+  "keys reencrypt": ["keys", "reencrypt"],
+  "keys retire": ["keys", "retire", "--all", "--yes"],
+};
+
 const acts = (id: string): Readonly<Record<string, readonly string[]>> => ({
   link: ["link", "--sandbox"],
   rotate: ["rotate", id],
   webhook: ["webhook", "--none", id],
   remove: ["remove", id, "--yes"],
   abandon: ["abandon", id, "--note", "lost", "--yes"],
-  forget: ["forget", "u_1", "--yes"],
   "sweep audit": ["sweep", "audit"],
   "sweep webhook": ["sweep", "webhook", url, "--yes"],
   "sweep rotate": ["sweep", "rotate", "--yes"],
   "sweep remove": ["sweep", "remove", "--yes"],
   "sweep reencrypt": ["sweep", "reencrypt"],
-  "sweep pause": ["sweep", "pause", "3"],
-  "sweep resume": ["sweep", "resume", "3"],
-  "sweep cancel": ["sweep", "cancel", "3"],
   "sweep rollback": ["sweep", "rollback", "2", "--yes"],
-  "sweep budget": ["sweep", "budget", "/item/get", "--set", "5"],
   worker: ["worker", "--until-idle"],
   import: ["import", "-"],
   export: ["export", "--to", "recipient.pub", "--out", "items.sealed"],
-  "keys rotate": ["keys", "rotate"],
-  "keys reencrypt": ["keys", "reencrypt"],
-  "keys retire": ["keys", "retire", "--all", "--yes"],
   serve: ["serve", "--port", "0"],
 });
 
 /** Those that open no keeper. */
-const others = ["init", "keys new", "keys recipient", "doctor", "sandbox"];
+const others = ["init", "keys recipient", "doctor", "sandbox"];
 
 /** A keeper with two Items, a sweep that is done, one that moved webhooks, one that waits, and a removal that is open. */
 async function begun(world: CliWorld): Promise<string> {
@@ -78,6 +84,8 @@ async function begun(world: CliWorld): Promise<string> {
   assert.equal((await world.sett(["remove", other, "--yes"])).code, 5);
   return id;
 }
+
+type Row = Readonly<Record<string, unknown>>;
 
 /** All that is in the database. */
 function rowsOf(world: CliWorld): Readonly<Record<string, readonly unknown[]>> {
@@ -122,15 +130,19 @@ function commandNames(): readonly string[] {
   );
 }
 
-test("what its help says of a command is held here: it only looks, or it acts, or it opens no keeper", async (t) => {
+test("what its help says of a command is held here: it only looks, or changes the database, or acts, or opens no keeper", async (t) => {
   const world = await cliWorld(t);
-  const saysSo: string[] = [];
-  for (const name of commandNames().filter((name) => name !== "sandbox"))
-    if (/changes nothing, and needs none of Plaid's/.test(await world.done([...name.split(" "), "--help"])))
-      saysSo.push(name);
-  assert.deepEqual(saysSo.sort(), Object.keys(looks("")).sort());
+  const looking: string[] = [];
+  const changing: string[] = [];
+  for (const name of commandNames().filter((name) => name !== "sandbox")) {
+    const help = await world.done([...name.split(" "), "--help"]);
+    if (/changes nothing(, and needs none of|. It never needs) Plaid's/.test(help)) looking.push(name);
+    if (/\n\nIt needs none of Plaid's|. It never needs Plaid's/.test(help)) changing.push(name);
+  }
+  assert.deepEqual(looking.sort(), Object.keys(looks("")).sort());
+  assert.deepEqual(changing.sort(), [...Object.keys(changes), "keys recipient"].sort());
   assert.deepEqual(
-    [...new Set([...Object.keys(looks("")), ...Object.keys(acts("")), ...others])].sort(),
+    [...new Set([looks(""), changes, acts("")].flatMap(Object.keys).concat(others))].sort(),
     commandNames().toSorted(),
   );
 });
@@ -181,6 +193,72 @@ test("the keys are needed only where something sealed is opened, and to say whic
   }
 });
 
+test("what changes the database alone needs no credentials and no escrow, calls nobody, and finishes nothing", async (t) => {
+  const world = await cliWorld(t);
+  await world.done(["remove", await world.link("--user", "u_3"), "--yes"]);
+  await begun(world);
+  const plaid = await countingPlaid(t);
+  await rm(join(world.folder, "sett-data/escrow"), { recursive: true });
+  const env = { ...missing, SETT_PLAID_URL: plaid.url, USER: "anna" };
+  const open = () => rowsOf(world)["intents"]!.filter((row) => (row as Row)["settled_at"] === null).length;
+  const left = open();
+  assert.equal(left, 1);
+  const seen = rowsOf(world)["events"]!.length;
+  const at = Date.now();
+  const later: Readonly<Record<string, number>> = { "keys retire": 10 * 60_000 };
+  for (const [name, argv] of Object.entries(changes)) {
+    const before = rowsOf(world);
+    await world.done(argv, { env, now: () => at + (later[name] ?? 0) });
+    if (name !== "keys new") assert.notDeepEqual(rowsOf(world), before, name);
+  }
+  assert.equal(open(), left);
+  assert.deepEqual(plaid.asked, []);
+  assert.ok(!existsSync(join(world.folder, "sett-data/escrow")));
+  const events = rowsOf(world)["events"]!.slice(seen) as readonly Row[];
+  assert.deepEqual(
+    [...new Set(events.map(({ kind, actor }) => `${kind} by ${actor}`))],
+    ["user.forgotten by cli:anna", "sweep.cancelled by cli:anna", "key.retired by cli:anna"],
+  );
+  const [item] = JSON.parse(`[${await world.done(["items", "--user", "u_1", "--json"], { env })}]`) as Row[];
+  await world.done(["rotate", item!["item_id"] as string]);
+  const [told] = JSON.parse(`[${await world.done(["sweep", "budget", "/item/get", "--json"], { env })}]`);
+  assert.deepEqual([told.perMinute, told.share], [5, 0.1]);
+});
+
+test("a budget is set without a client_id where it is one client's, and else it is to be said whose it is", async (t) => {
+  const world = await cliWorld(t);
+  await begun(world);
+  const set = (path: string, env: Readonly<Record<string, string | undefined>>) =>
+    world.sett(["sweep", "budget", path, "--set", "5"], { env });
+  const nobodys = await set("/accounts/get", missing);
+  assert.equal(nobodys.code, 2);
+  assert.match(nobodys.stderr, /PLAID_CLIENT_ID must be set.*no call to \/accounts\/get is counted yet/);
+  assert.equal((await set("/accounts/get", { ...missing, PLAID_CLIENT_ID: "another" })).code, 0);
+  assert.equal((await set("/accounts/get", missing)).code, 0);
+  assert.equal((await set("/item/get", { ...missing, PLAID_CLIENT_ID: "another" })).code, 0);
+  const before = rowsOf(world);
+  const several = await set("/item/get", missing);
+  assert.equal(several.code, 2);
+  assert.match(several.stderr, /PLAID_CLIENT_ID must be set.*several clients call \/item\/get/);
+  assert.deepEqual(rowsOf(world), before);
+});
+
+test("a ring that does not fit the database changes nothing", async (t) => {
+  const world = await cliWorld(t);
+  await begun(world);
+  await world.done(["keys", "rotate"]);
+  await world.done(["keys", "reencrypt"]);
+  await world.done(["keys", "new", "--out", "another.key"]);
+  const before = rowsOf(world);
+  const now = () => Date.now() + 10 * 60_000;
+  for (const name of ["keys rotate", "keys reencrypt", "keys retire"]) {
+    const { code, stderr } = await world.sett(changes[name]!, { env: { SETT_KEY_FILE: "another.key" }, now });
+    assert.equal(code, 1, name);
+    assert.match(stderr, /the key ring has not the key/, name);
+  }
+  assert.deepEqual(rowsOf(world), before);
+});
+
 test("whatever acts names the credential that is missing, and does nothing", async (t) => {
   const world = await cliWorld(t);
   const id = await begun(world);
@@ -195,9 +273,10 @@ test("whatever acts names the credential that is missing, and does nothing", asy
   assert.deepEqual(rowsOf(world), before);
 });
 
-test("where there is no keeper, whoever looks is told so, and makes none", async (t) => {
+test("where there is no keeper, whoever looks or changes is told so, and makes none", async (t) => {
   const world = await cliWorld(t);
-  for (const [name, argv] of Object.entries(looks("nobody"))) {
+  const { "keys new": _, ...changing } = changes;
+  for (const [name, argv] of Object.entries({ ...looks("nobody"), ...changing })) {
     const { code, stderr } = await world.sett(argv, { env: missing });
     assert.equal(code, 2, name);
     assert.match(
@@ -223,7 +302,7 @@ test("the doctor says what is missing, and looks at all the rest", async (t) => 
   assert.match(keyless.stdout, /^ok +database /m);
 });
 
-test("PostgreSQL: looking needs neither credentials nor a folder for the escrow", async (t) => {
+test("PostgreSQL: neither looking nor changing the database alone needs credentials or a folder for the escrow", async (t) => {
   const world = await cliWorld(t);
   const env = { SETT_DATABASE: await places.PostgreSQL() };
   const how = { env: { ...env, SETT_FOLDER: escrowFolder() } };
@@ -240,6 +319,16 @@ test("PostgreSQL: looking needs neither credentials nor a folder for the escrow"
     ["keys", "list"],
   ])
     assert.notEqual(await world.done(argv, looking), "", argv.join(" "));
+  await world.done(["sweep", "audit", "--detach"], how);
+  for (const argv of [
+    ["sweep", "pause", "2"],
+    ["sweep", "cancel", "2"],
+    ["sweep", "budget", "/item/get", "--set", "default", "--share", "0.1"],
+    ["forget", "u_1", "--yes"],
+    ["keys", "rotate"],
+    ["keys", "reencrypt"],
+  ])
+    await world.done(argv, looking);
   const acting = await world.sett(["rotate", linked.trim()], { env });
   assert.deepEqual([acting.code, /SETT_FOLDER must be set/.test(acting.stderr)], [2, true]);
 });

@@ -160,6 +160,7 @@ test("audit finds what is wrong, and its report says what a person must do, as C
     ["report", "--only", "everything"],
     ["report", "one"],
     ["audit", "--silent-after", "soon"],
+    ["audit", "--note", ""],
     ["webhook", "ftp://x.example"],
     ["webhook"],
     ["budget", "--set", "5"],

@@ -71,6 +71,9 @@ export async function createWorld(url: string, folder: string) {
     plaid,
     removals,
     reopen,
+    folder,
+    /** Of the keeper that has failed to close. */
+    forget: () => delete world.keeper,
     publicToken,
     link: async (of: Keeper) => value(await of.link(await publicToken())).item_id,
     /** A gate at the next such step, or before or after the next such call to Plaid; or one for the test's own use. */

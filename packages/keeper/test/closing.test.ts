@@ -2,8 +2,10 @@
 // afterwards is refused; and whoever opens the keeper again finds every Item with its token. Over both databases.
 
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { Item, Link, unwrap } from "sett";
+import { nodeFiles } from "../src/escrow/files.ts";
 import type { Keeper } from "../src/keeper.ts";
 import { openExport } from "../src/lifecycle/export.ts";
 import { newRecipient } from "../src/vault/recipient.ts";
@@ -323,6 +325,27 @@ for (const [name, empty] of Object.entries(places)) {
       await closeDuring(keeper, gate, linking); // the second waits as the first does
       await Promise.all([first, keeper.close()]);
       await world.again();
+    });
+
+    inWorld("lets go of everything, whatever one of its rooms says, and tells of it", async (world) => {
+      const mistake = new Error("the disk is gone");
+      const remove = async (path: string) => {
+        if (path.endsWith(".journal")) throw mistake; // the last thing that the escrow asks for, at its close
+        return nodeFiles.remove(path);
+      };
+      const keeper = await world.reopen({ files: { ...nodeFiles, remove } });
+      const item_id = await world.link(keeper);
+      await assert.rejects(keeper.close(), mistake);
+      await assert.rejects(keeper.close(), mistake);
+      world.forget();
+      const read = await keeper.database.read((sql) => sql.selectFrom("items").select("item_id").execute());
+      assert.equal(failure(read).detail, "the database has been closed");
+      const seal = () => keeper.vault.seal(Buffer.from("x"), { purpose: "token", subject: item_id });
+      await assert.rejects(seal(), /the vault has been closed/);
+      // Its locks too: the journal that is left is one of the dead.
+      const next = await world.again();
+      assert.deepEqual(value(next.recovered).open, []);
+      assert.equal((await readdir(world.folder)).filter((file) => file.endsWith(".journal")).length, 1);
     });
 
     inWorld("refuses everything that is asked afterwards", async (world) => {

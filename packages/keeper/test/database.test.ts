@@ -11,7 +11,7 @@ import { sql as raw } from "kysely";
 import { ok } from "sett";
 import { startPostgres, type TestPostgres } from "../../../test/postgres/start.ts";
 import { openDatabase } from "../src/database/database.ts";
-import type { DatabaseFailure } from "../src/database/failure.ts";
+import { fromPostgres, type DatabaseFailure } from "../src/database/failure.ts";
 import { claimLease } from "../src/database/leases.ts";
 import { checksum } from "../src/database/migrate.ts";
 import { migrations } from "../src/database/migrations.ts";
@@ -170,6 +170,13 @@ test("PostgreSQL: killed in the middle of transactions, it is unavailable, then 
     while (acknowledged.length < 100) await new Promise((resolve) => setTimeout(resolve, 5));
     await own.kill9();
     while (failures.length < 8) await new Promise((resolve) => setTimeout(resolve, 5));
+    // A statement on its own is its own commit: one whose answer does not come may have been carried out.
+    const looked = await database.read((sql) => sql.selectFrom("items").select("item_id").execute());
+    const written = await database.read((sql) => sql.insertInto("items").values(itemRow("lost")).execute());
+    assert.deepEqual(
+      [looked, written].map((one) => failure(one).committed),
+      ["no", "unknown"],
+    );
     await own.restart();
     const before = acknowledged.length;
     while (acknowledged.length < before + 50) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -184,6 +191,41 @@ test("PostgreSQL: killed in the middle of transactions, it is unavailable, then 
   } finally {
     await own.stop();
   }
+});
+
+test("PostgreSQL: what its server and its driver say has one meaning", async () => {
+  const { default: pg } = await import("pg");
+  const said = (code: string) => Object.assign(new pg.DatabaseError("said", 4, "error"), { code });
+  const system = (code: string) => Object.assign(new Error(`write ${code}`), { code, syscall: "write" });
+  const meanings: Record<DatabaseFailure["kind"], readonly Error[]> = {
+    unavailable: [
+      // Going down, another of its processes gone down, not up yet; the line; no place; a copy of another.
+      ...["57P01", "57P02", "57P03", "57P04", "57P05", "08000", "08003", "08006", "08P01"].map(said),
+      ...["53000", "53200", "53300", "53400", "58000", "58P01", "25006", "25P03", "25P04"].map(said),
+      ...["EPIPE", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTFOUND", "EPERM"].map(system),
+      ...[
+        "Connection terminated unexpectedly",
+        "Connection terminated",
+        "Client has encountered a connection error and is not queryable",
+        "timeout exceeded when trying to connect",
+        "Cannot use a pool after calling end on the pool",
+      ].map((message) => new Error(message)),
+    ],
+    busy: ["40001", "40P01", "55P03", "57014"].map(said),
+    full: [said("53100")],
+    constraint: ["23505", "23503", "23514", "23502", "23P01"].map(said),
+    damaged: ["XX001", "XX002", "58030"].map(said),
+    refused: ["42P01", "42601", "22021", "25P02", "26000", "28P01", "3D000", "XX000"].map(said),
+    "not-durable": [],
+    "newer-schema": [],
+    "changed-schema": [],
+  };
+  for (const [kind, errors] of Object.entries(meanings))
+    for (const error of errors) {
+      const { failure } = fromPostgres(error);
+      const code = (error as { code?: string }).code ?? null;
+      assert.deepEqual([failure.kind, failure.code], [kind, code], String(error));
+    }
 });
 
 test("PostgreSQL: a server that could lose what it acknowledged is refused", async () => {

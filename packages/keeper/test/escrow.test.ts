@@ -5,12 +5,13 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
 import { err, ok } from "sett";
 import { openEscrow, type Escrow } from "../src/escrow/escrow.ts";
-import type { Files } from "../src/escrow/files.ts";
+import { nodeFiles, type Files } from "../src/escrow/files.ts";
+import { lookInto } from "../src/escrow/look.ts";
 import { encodeRecord, encodeSettled, scan, type EscrowRecord } from "../src/escrow/journal.ts";
 import { failure, value } from "./contract/database.ts";
 import { powerCutDisk } from "./power-cut.ts";
@@ -378,6 +379,66 @@ describe("the escrow", () => {
     assert.deepEqual(said, []);
     await one.close();
     await two.close();
+  });
+});
+
+describe("looking into the escrow", () => {
+  test("who looks hides nothing from who opens it meanwhile, and leaves nothing behind", async () => {
+    await abandoned([entry("a"), entry("b", { at: 3 })], ["a"]);
+    const living = value(await openEscrow(folder, { mint }));
+    value(await keepIn(living, entry("living's")));
+    let opened = 0;
+    const between = async <Read>(read: Read) => {
+      const next = value(await openEscrow(folder, { mint }));
+      assert.deepEqual(ids(value(await next.replay()).records), ["b"]);
+      await next.close();
+      opened++;
+      return read;
+    };
+    const { records } = value(
+      await lookInto(folder, {
+        list: async (path) => between(await nodeFiles.list(path)),
+        read: async (path) => between(await nodeFiles.read(path)),
+      }),
+    );
+    assert.equal(opened, 3);
+    assert.deepEqual(
+      records.map(({ id }) => id),
+      ["living's", "b"],
+    );
+    const before = await readdir(folder);
+    value(await lookInto(folder));
+    assert.deepEqual(await readdir(folder), before);
+    await living.close();
+  });
+
+  test("what anybody says is settled does not wait, and a journal that goes meanwhile is no failure", async () => {
+    await abandoned([entry("theirs"), entry("open")]);
+    const living = value(await openEscrow(folder, { mint }));
+    value(await living.replay());
+    value(await living.settle("theirs"));
+    const seen = async (files?: Files) => ids(value(await lookInto(folder, files)).records);
+    assert.deepEqual(await seen(), ["open"]);
+    const list = async (path: string) => {
+      const names = await nodeFiles.list(path);
+      value(await living.settle("open"));
+      return names;
+    };
+    assert.deepEqual(await seen({ ...nodeFiles, list }), []);
+    await living.close();
+  });
+
+  test("damage is told, what was put aside is named, and a folder that is not there is said so", async () => {
+    assert.equal(failure(await lookInto(folder)).code, "ENOENT");
+    const path = await abandoned([entry("a"), entry("b")]);
+    const bytes = await readFile(path);
+    bytes[20]! ^= 0xff;
+    await writeFile(path, bytes);
+    await writeFile(`${path}.damaged`, "");
+    const { records, damage, aside } = value(await lookInto(folder));
+    assert.deepEqual([ids(records), damage.map(({ file, offset }) => [file, offset])], [["b"], [[path, 0]]]);
+    assert.deepEqual(aside, [`${basename(path)}.damaged`]);
+    assert.deepEqual(await readFile(path), bytes);
   });
 });
 

@@ -8,9 +8,10 @@ import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
 import { createSandbox, sandboxCredentials, type Sandbox } from "@sett/sandbox";
 import { Item, Link, Sandbox as SandboxCalls, unwrap, type Config } from "sett";
-import { plaidKeys } from "sett/webhook";
+import { plaidKeys, type Webhook } from "sett/webhook";
 import { openDatabase, type Database } from "../src/database/database.ts";
 import type { ItemState } from "../src/database/schema.ts";
+import { store } from "../src/inbox/deliveries.ts";
 import { createInbox, type Inbox, type InboxOptions } from "../src/inbox/inbox.ts";
 import { createUpdateToken } from "../src/inbox/update-mode.ts";
 import { localKeyRing, newKey } from "../src/vault/ring.ts";
@@ -582,6 +583,43 @@ function inboxContract(place: Place): void {
       const before = await database.sql.selectFrom("deliveries").select("iat").execute();
       assert.ok(value(await inbox.forget(DAY)) >= 2);
       assert.ok((await database.sql.selectFrom("deliveries").select("iat").execute()).length < before.length);
+      await inbox.close();
+      await plaid.sandbox.close();
+    });
+
+    test("a body of a shape that nobody knows holds up nobody else, and is put away in the end", async () => {
+      const plaid = await aPlaid();
+      const { clock } = plaid.sandbox.control;
+      const [odd, one, other] = [await anItem(plaid), await anItem(plaid), await anItem(plaid)];
+      for (const { item_id, access_token } of [odd, one, other]) await link(item_id, access_token);
+      const session = { webhook_type: "LINK", webhook_code: "SESSION_FINISHED", status: "SUCCESS" };
+      const failing = { webhook_type: "ITEM", webhook_code: "ERROR", item_id: one.item_id };
+      const bodies = [
+        { ...session, public_tokens: 7 },
+        { ...session, public_tokens: { a: "public-sandbox-1" } },
+        { ...failing, item_id: odd.item_id, error: { error_code: { of: "no text" } } },
+        { ...failing, error: { error_code: "ITEM_LOGIN_REQUIRED" } },
+        { ...failing, item_id: other.item_id, error: { error_code: "ITEM_LOGIN_REQUIRED" } },
+      ];
+      for (const [at, body] of bodies.entries()) {
+        const webhook = body as unknown as Webhook;
+        const delivery = { webhook, bodySha256: `odd ${at}`, iatSeconds: START / SECOND };
+        value(await store(database, vault, webhook, delivery, START + at));
+      }
+      const problems: unknown[] = [];
+      const inbox = inboxOf(plaid, {
+        takePublicToken: async () => true,
+        onProblem: (problem) => void problems.push(problem),
+      });
+      const round = value(await inbox.apply());
+      assert.deepEqual([round.applied, round.early, round.failures], [2, 3, []]);
+      assert.equal(problems.length, 3);
+      for (const { item_id } of [one, other]) assert.equal((await row(item_id)).state, "login_required");
+      plaid.answer = () => 200;
+      await clock.advance(8 * DAY);
+      const last = value(await inbox.apply());
+      assert.deepEqual([last.applied, last.givenUp], [2, 1]);
+      assert.deepEqual(await waiting(null, odd.item_id, one.item_id, other.item_id), []);
       await inbox.close();
       await plaid.sandbox.close();
     });

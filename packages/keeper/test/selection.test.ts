@@ -105,6 +105,10 @@ for (const [name, empty] of Object.entries(places)) {
         [{ states: ["helthy"] }, /^states must be .*: healthy, .*removed$/],
         [{ states: ["toString"] }, /^states must be/],
         [{ tokenBefore: Infinity }, /^tokenBefore must be/],
+        [{ tokenBefore: 1.5 }, /^tokenBefore must be/],
+        [{ tokenBefore: -1 }, /^tokenBefore must be/],
+        [{ tokenBefore: 1e300 }, /^tokenBefore must be/],
+        [{ tokenBefore: "1" }, /^tokenBefore must be/],
         [null, /^a selection must be an object/],
         [["error"], /^a selection must be an object/],
       ];

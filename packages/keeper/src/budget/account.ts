@@ -34,7 +34,7 @@ export interface Account {
 
 export interface AccountOptions {
   readonly database: Database;
-  /** Null where it is not known and nothing is changed: of each path it is the client then that was counted last. */
+  /** Null where it is not known: of each path it is the client then that was counted last, and there must be one to change. */
   readonly clientId: string | null;
   readonly environment: Environment;
   /** Never goes back. */
@@ -54,7 +54,7 @@ export function createAccount({ database, clientId, environment, now, clock }: A
   const named = (path: string) => names.get(path) ?? (names.set(path, nameOf(path)), names.get(path)!);
 
   const select = (sql: Sql, path: string) => {
-    const rows = sql.selectFrom("budgets").select(["allowance", "updated_at"]);
+    const rows = sql.selectFrom("budgets").select(["name", "allowance", "updated_at"]);
     if (clientId !== null) return rows.where("name", "=", named(path));
     const ofPath = rows.where("environment", "=", environment).where("path", "=", path);
     return ofPath.orderBy("updated_at", "desc").limit(1);
@@ -69,9 +69,9 @@ export function createAccount({ database, clientId, environment, now, clock }: A
     ahead: () => shared() - clock(),
     change: (path, first, work) =>
       database.transaction(async (sql) => {
-        if (clientId === null) throw new TypeError("clientId must be known where an allowance is changed");
         let row = await database.differences.lockRows(select(sql, path)).executeTakeFirst();
         if (!row) {
+          if (clientId === null) throw new TypeError("clientId must be known where none has been counted");
           const values = { name: named(path), environment, path, updated_at: Math.ceil(shared()) };
           await sql
             .insertInto("budgets")
@@ -86,7 +86,7 @@ export function createAccount({ database, clientId, environment, now, clock }: A
         await sql
           .updateTable("budgets")
           .set({ allowance: JSON.stringify(kept), updated_at: Math.ceil(at) })
-          .where("name", "=", named(path))
+          .where("name", "=", row.name)
           .execute();
         return ok(value);
       }),

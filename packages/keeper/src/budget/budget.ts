@@ -81,7 +81,7 @@ export interface Budget {
 
 export interface BudgetOptions {
   readonly database: Database;
-  /** Null where nothing but `read` is asked for: then it shows the client that each path was last used by. */
+  /** Null where it is not known: `read` and `set` then are of the client that the path was last used by, and `set` needs one. */
   readonly clientId: string | null;
   readonly environment: Environment;
   /** Milliseconds since 1970. Hosts need not agree. */

@@ -7,9 +7,10 @@ import { confirm, readItemIds } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { overItems, type Work } from "./many.ts";
-import { withKeeper } from "./open.ts";
+import { withBooks, withKeeper } from "./open.ts";
 import { sentence } from "./sentences.ts";
 import type { Keeper } from "../keeper.ts";
+import { isText, longestNote } from "../lifecycle/texts.ts";
 import { isWebUrl } from "./urls.ts";
 
 interface Yes {
@@ -119,7 +120,11 @@ export const register: Register = (cli) => {
     (command) =>
       command
         .argument("<item_id...>", "Items, or - for ids on standard input, one to a line")
-        .requiredOption("--note <text>", "why one may do so, for later; no secrets and no names in it")
+        .requiredOption(
+          "--note <text>",
+          "why one may do so, for later; no secrets and no names in it",
+          noteField,
+        )
         .option("-y, --yes", "without being asked"),
     async (call) => {
       const { note } = call.options;
@@ -139,13 +144,14 @@ export const register: Register = (cli) => {
       name: "forget",
       does: "takes a user's name off everything, once all of their Items are removed; it cannot be undone",
       examples: ["sett forget u_42"],
+      offline: true,
     },
     (command) => command.argument("<user_id>").option("-y, --yes", "without being asked"),
     async (call) => {
       const [userId = ""] = call.args;
       await sure(call, `forget the user ${userId} for good`);
-      return withKeeper(call, async (keeper) => {
-        const forgotten = await keeper.forgetUser(userId);
+      return withBooks(call, async (books) => {
+        const forgotten = await books.forgetUser(userId);
         if (!forgotten.ok) throw new Stop(sentence(forgotten.error).ending, sentence(forgotten.error).text);
         const { items } = forgotten.value;
         await call.out.record({ user_id: userId, items });
@@ -176,6 +182,12 @@ export const reasonOf = ({ reasonCode, reasonNote }: Reason) =>
 
 const sure = (call: Call<Yes>, what: string) =>
   confirm(call, { yes: call.options.yes === true, what, stdinTaken: call.args.includes("-") });
+
+/** Reads what is kept for people. */
+export const noteField = (value: string) => {
+  if (isText(value, longestNote)) return value;
+  throw new InvalidArgumentError(`It must be a text of 1 to ${longestNote} characters.`);
+};
 
 /** Reads a part of Plaid's reason for a removal. */
 export const reasonField = (name: "reason_code" | "reason_note") => (value: string) => {

@@ -1,10 +1,10 @@
 // What the doctor looks at, in an order in which each check stands on those before it: settings, keys, database, clocks,
 // Plaid, what is open, the escrow, webhooks, disk. A check whose ground is missing says nothing.
 
-import { readdir, stat, statfs } from "node:fs/promises";
+import { access, constants, stat, statfs } from "node:fs/promises";
 import { advice, fetchPost, Institution, type Failure, type Post } from "sett";
 import { openDatabase, type Database } from "../database/database.ts";
-import { openEscrow } from "../escrow/escrow.ts";
+import { lookInto } from "../escrow/look.ts";
 import { lostFor } from "../lifecycle/failure.ts";
 import { openVault } from "../vault/vault.ts";
 import type { KeyRing } from "../vault/ring.ts";
@@ -37,6 +37,8 @@ type Check = (ground: Ground) => Promise<readonly Finding[]>;
 const DAY = 86_400_000;
 /** An intent that is older has been tried again many times. */
 const oldIntentMs = 15 * 60_000;
+/** A record that is younger may well be one that a process is just bringing to the database. */
+const onItsWayMs = 10_000;
 /** Plaid's webhooks are refused when they seem to be from more than a minute ahead. */
 const skewWarnMs = 5_000;
 const skewFailMs = 55_000;
@@ -221,7 +223,7 @@ const open: Check = async ({ database, context, settings }) => {
         ? warn(
             "open",
             `${kinds}; the oldest since ${span(now - oldest)}`,
-            "sett serve, sett worker --until-idle and any command that changes something try again; see the log for what stands in the way",
+            "sett serve, sett worker --until-idle and any command that needs Plaid's credentials try again; see the log for what stands in the way",
           )
         : ok("open", `${kinds}; the oldest since ${span(now - oldest)}`),
     stranded.length === 0
@@ -247,28 +249,35 @@ const open: Check = async ({ database, context, settings }) => {
   return found;
 };
 
-const escrow: Check = async ({ settings }) => {
+const escrow: Check = async ({ settings, context }) => {
   if (stopped(() => escrowFolder(settings)) !== undefined) return [];
   const folder = escrowFolder(settings);
-  const names = await readdir(folder).catch(() => null);
-  if (names === null) return [ok("escrow", `${folder} is not there yet: nothing waits`)];
-  const opened = await openEscrow(folder, { mint: () => `doctor-${process.pid}-${process.hrtime.bigint()}` });
-  if (!opened.ok) return [fail("escrow", escrowSaid(opened.error))];
-  // Looks, and leaves everything where it is.
-  const looked = await opened.value.replay(async () => false);
-  await opened.value.close();
-  if (!looked.ok) return [fail("escrow", escrowSaid(looked.error))];
-  const { records, damage } = looked.value;
-  const aside = names.filter((name) => name.endsWith(".damaged"));
-  const found: Finding[] = [
-    records.length === 0
-      ? ok("escrow", `${folder}: nothing waits`)
-      : warn(
-          "escrow",
-          `${records.length} tokens wait to be brought in, the oldest since ${moment(records[0]!.at)}`,
-          "sett worker --until-idle brings them in, or any command that changes something, once the database takes them",
-        ),
-  ];
+  const looked = await lookInto(folder);
+  if (!looked.ok)
+    return looked.error.code === "ENOENT"
+      ? [ok("escrow", `${folder} is not there yet: nothing waits`)]
+      : [fail("escrow", escrowSaid(looked.error))];
+  const { records, damage, aside } = looked.value;
+  const waiting = records.filter(({ at }) => at <= context.now() - onItsWayMs);
+  const coming = records.length - waiting.length;
+  const found: Finding[] = [];
+  if (records.length === 0) found.push(ok("escrow", `${folder}: nothing waits`));
+  if (coming > 0)
+    found.push(ok("escrow", `${folder}: tokens of the last seconds on their way to the database: ${coming}`));
+  if (waiting.length > 0)
+    found.push(
+      warn(
+        "escrow",
+        `tokens that wait to be brought in: ${waiting.length}, the oldest since ${moment(waiting[0]!.at)}`,
+        "once the database takes them, the process that has them brings them in; if that is gone, " +
+          "sett worker --until-idle does, or any command that needs Plaid's credentials",
+      ),
+    );
+  const unusable = await access(folder, constants.W_OK).catch((thrown: NodeJS.ErrnoException) => thrown);
+  if (unusable) {
+    const { code = null, message: detail } = unusable;
+    found.push(fail("escrow", escrowSaid({ kind: "unavailable", code, detail })));
+  }
   for (const { detail } of damage)
     found.push(
       fail("escrow", detail, "a token may be in it: keep the file, and look for Items that nobody knows"),

@@ -26,8 +26,10 @@ export interface About {
   readonly name: string;
   readonly does: string;
   readonly examples: readonly string[];
-  /** It changes nothing, always or `with --dry-run`, and opens no more then than `withReader` does: its help says so. */
+  /** It changes nothing, always or `with --dry-run`, and opens no more then than `withBooks` does: its help says so. */
   readonly looks?: true | `with${string}`;
+  /** It never opens more than `withBooks` does, whatever it changes: its help says so. */
+  readonly offline?: true;
 }
 
 /** To which a file adds its commands. */
@@ -52,12 +54,12 @@ export type Register = (cli: Cli) => void;
 export function createCli(program: Command, context: Context, end: (ending: Ending) => void): Cli {
   return {
     add<Options extends object>(
-      { name, does, examples, looks }: About,
+      { name, does, examples, ...needs }: About,
       make: (command: Command) => Command,
       work: (call: Call<Options>) => Promise<Ending>,
     ) {
       const command = make(inheriting(program.command(name), program).description(does));
-      command.addHelpText("after", shown(examples) + onlyLooks(looks));
+      command.addHelpText("after", shown(examples) + needed(needs));
       command.action(async () => {
         const globals = command.optsWithGlobals<Globals>();
         const out = createOut(context, globals.json === true);
@@ -75,10 +77,12 @@ export function createCli(program: Command, context: Context, end: (ending: Endi
 /** Commander hands its settings on to commands that it makes itself, but not how errors are shown. */
 const inheriting = (command: Command, from: Command) => command.copyInheritedSettings(from);
 
-function onlyLooks(looks: About["looks"]): string {
-  if (looks === undefined) return "";
+function needed({ looks, offline }: Pick<About, "looks" | "offline">): string {
+  if (looks === undefined) return offline ? "\n\nIt needs none of Plaid's credentials." : "";
   const when = looks === true ? "It" : `W${looks.slice(1)} it`;
-  return `\n\n${when} changes nothing, and needs none of Plaid's credentials.`;
+  return offline
+    ? `\n\n${when} changes nothing. It never needs Plaid's credentials.`
+    : `\n\n${when} changes nothing, and needs none of Plaid's credentials.`;
 }
 
 const shown = (examples: readonly string[]) =>

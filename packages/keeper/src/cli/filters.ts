@@ -34,7 +34,7 @@ export function selectionOf(
   const { state, institution, user, olderThan } = options;
   const now = context.now();
   const before = (given: string) =>
-    (wholeUnits ? now - (now % unitOf(given)) : now) - spanOf("--older-than", given);
+    Math.max(0, (wholeUnits ? now - (now % unitOf(given)) : now) - spanOf("--older-than", given));
   return {
     ...(state !== undefined && { states: state }),
     ...(institution !== undefined && { institutionId: institution }),

@@ -2,12 +2,12 @@
 
 import type { ItemView } from "../lifecycle/ledger.ts";
 import type { Selection } from "../lifecycle/selection.ts";
-import type { Reader } from "../reader.ts";
+import type { Books } from "../books.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { filtered, selectionOf, whole, type Filters } from "./filters.ts";
 import { recordOf, eventText, type ItemRecord } from "./record.ts";
-import { withReader } from "./open.ts";
+import { withBooks } from "./open.ts";
 import { paintState } from "./states.ts";
 import { nextFor, sentence } from "./sentences.ts";
 import { moments, span } from "./spans.ts";
@@ -41,7 +41,7 @@ export const register: Register = (cli) => {
       if (call.options.all && call.options.limit !== undefined)
         throw wrong("--all and --limit: leave one of them out");
       const selection = selectionOf(call);
-      return withReader(call, (reader) => list(call, reader, selection));
+      return withBooks(call, (books) => list(call, books, selection));
     },
   );
 
@@ -54,19 +54,19 @@ export const register: Register = (cli) => {
     },
     (command) =>
       command.argument("<item_id>").option("--events <number>", "so many of the latest events", whole, 20),
-    (call) => withReader(call, (reader) => show(call, reader, call.args[0]!)),
+    (call) => withBooks(call, (books) => show(call, books, call.args[0]!)),
   );
 };
 
 async function list(
   { options, out, context }: Call<Options>,
-  reader: Reader,
+  books: Pick<Books, "list">,
   selection: Selection,
 ): Promise<Ending> {
   const limit = options.all ? Infinity : (options.limit ?? usualLimit);
   let listed = 0;
   for (let after: string | undefined; ;) {
-    const page = await reader.list(selection, { after, limit: Math.min(pageSize, limit - listed) });
+    const page = await books.list(selection, { after, limit: Math.min(pageSize, limit - listed) });
     if (!page.ok) throw new Stop(sentence(page.error).ending, sentence(page.error).text);
     const { items, next } = page.value;
     for (const item of items) await out.record(item);
@@ -111,11 +111,11 @@ export const columns = (
 
 async function show(
   call: Call<{ readonly events: number }>,
-  reader: Reader,
+  books: Pick<Books, "find" | "database">,
   itemId: string,
 ): Promise<Ending> {
   const { out, context, options } = call;
-  const read = await recordOf(reader, itemId, options.events);
+  const read = await recordOf(books, itemId, options.events);
   if (!read.ok) {
     const { text, ending } = sentence(read.error);
     throw new Stop(ending, text);

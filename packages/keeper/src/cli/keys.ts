@@ -3,16 +3,15 @@
 
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import type { Keeper } from "../keeper.ts";
-import type { Reader } from "../reader.ts";
+import type { Books } from "../books.ts";
 import { createRecipientFile } from "../vault/recipient.ts";
 import { reencrypt } from "../vault/reencrypt.ts";
 import { addKeyToFile, createKeyFile, localKeyRing } from "../vault/ring.ts";
-import type { KeyRow } from "../vault/vault.ts";
+import type { KeyRow, Vault } from "../vault/vault.ts";
 import { confirm } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
-import { ringOf, withKeeper, withReader } from "./open.ts";
+import { actorOf, ringOf, withBooks } from "./open.ts";
 import { createProgress } from "./progress.ts";
 import { databaseSaid, retireSaid, vaultSaid } from "./sentences.ts";
 import { soundSettings, type Settings } from "./settings.ts";
@@ -34,7 +33,7 @@ export const register: Register = (cli) => {
       looks: true,
     },
     (command) => command,
-    (call) => withReader(call, (reader, settings) => list(call, reader, settings)),
+    (call) => withBooks(call, (books, settings) => list(call, books, settings)),
   );
 
   keys.add<{ readonly out?: string }>(
@@ -42,6 +41,7 @@ export const register: Register = (cli) => {
       name: "new",
       does: "puts a new key first into the key file; then: sett keys rotate",
       examples: ["sett keys new", "sett keys new --out ./another.key"],
+      offline: true,
     },
     (command) =>
       command.option("--out <file>", "a key in a file of its own instead, which must not be there yet"),
@@ -67,6 +67,7 @@ export const register: Register = (cli) => {
       name: "recipient",
       does: "a pair of keys for exports: the private one into a file, the public one on stdout",
       examples: ["sett keys recipient --out ./recipient.key > ./recipient.pub"],
+      offline: true,
     },
     (command) => command.requiredOption("--out <file>", "for the private key; it must not be there yet"),
     async ({ context, out, options }) => {
@@ -85,10 +86,12 @@ export const register: Register = (cli) => {
       name: "rotate",
       does: "wraps the data keys with the first key of the ring, and begins a new data key",
       examples: ["sett keys rotate && sett keys reencrypt"],
+      offline: true,
     },
     (command) => command,
     (call) =>
-      withKeeper(call, async ({ vault }) => {
+      withBooks(call, async (books) => {
+        const vault = await fittingVault(books);
         const wrapped = await vault.rewrap();
         if (!wrapped.ok) throw new Stop("failed", vaultSaid(wrapped.error));
         const begun = await vault.newEpoch();
@@ -106,9 +109,10 @@ export const register: Register = (cli) => {
       name: "reencrypt",
       does: "seals everything anew with the data key in use, while the keeper works on; it may be stopped and asked for again",
       examples: ["sett keys reencrypt"],
+      offline: true,
     },
     (command) => command,
-    (call) => withKeeper(call, (keeper) => move(call, keeper)),
+    (call) => withBooks(call, (books) => move(call, books)),
   );
 
   keys.add<{ readonly yes?: true; readonly all?: true }>(
@@ -116,6 +120,7 @@ export const register: Register = (cli) => {
       name: "retire",
       does: "deletes closed data keys for good: what backups hold under them can be read by nobody then",
       examples: ["sett keys retire --all --yes", "sett keys retire 0123456789abcdef"],
+      offline: true,
     },
     (command) =>
       command
@@ -129,7 +134,7 @@ export const register: Register = (cli) => {
         yes,
         what: all ? "retire all closed data keys for good" : `retire ${call.args.join(", ")} for good`,
       });
-      return withKeeper(call, (keeper) => retire(call, keeper));
+      return withBooks(call, async (books) => retire(call, await fittingVault(books)));
     },
   );
 };
@@ -142,8 +147,20 @@ async function newFile(path: string, out: Call<unknown>["out"]): Promise<Ending>
   return "done";
 }
 
-async function list({ out }: Call<unknown>, { vault }: Reader, settings: Settings): Promise<Ending> {
-  const rows = await keyRows(vault);
+/** Before anything is changed: a ring that does not fit the database changes nothing. */
+async function fittingVault(books: Pick<Books, "vault">): Promise<Vault> {
+  const vault = await books.vault();
+  const checked = await vault.check();
+  if (!checked.ok) throw new Stop("failed", vaultSaid(checked.error));
+  return vault;
+}
+
+async function list(
+  { out }: Call<unknown>,
+  books: Pick<Books, "vault">,
+  settings: Settings,
+): Promise<Ending> {
+  const rows = await keyRows(await books.vault());
   const { kekId } = await ringOf(settings);
   for (const row of rows) await out.record({ ...row, wraps_now: row.kek_id === kekId });
   await writeTable(
@@ -164,15 +181,16 @@ async function list({ out }: Call<unknown>, { vault }: Reader, settings: Setting
   return "done";
 }
 
-async function keyRows(vault: Reader["vault"]): Promise<readonly KeyRow[]> {
+async function keyRows(vault: Pick<Vault, "keys">): Promise<readonly KeyRow[]> {
   const rows = await vault.keys();
   if (!rows.ok) throw new Stop("failed", vaultSaid(rows.error));
   return rows.value;
 }
 
-async function move({ context, out }: Call<unknown>, { vault, database }: Keeper): Promise<Ending> {
+async function move({ context, out }: Call<unknown>, books: Books): Promise<Ending> {
+  const vault = await fittingVault(books);
   const progress = createProgress(context, out, "looked at", null);
-  const report = await reencrypt(vault, database, {
+  const report = await reencrypt(vault, books.database, {
     signal: context.signal,
     onBatch: ({ seen, moved }) => progress.at(seen, `${moved} sealed anew`),
   });
@@ -191,8 +209,8 @@ async function move({ context, out }: Call<unknown>, { vault, database }: Keeper
 }
 
 async function retire(
-  { out, args, options }: Call<{ readonly all?: true }>,
-  { vault }: Keeper,
+  { context, out, args, options }: Call<{ readonly all?: true }>,
+  vault: Vault,
 ): Promise<Ending> {
   const closed = async () =>
     (await keyRows(vault)).filter(({ closed_at, purpose }) => closed_at !== null && purpose === "seal");
@@ -200,7 +218,7 @@ async function retire(
   if (ids.length === 0) out.note("no data key is closed");
   const endings: Ending[] = [];
   for (const key_id of ids) {
-    const retired = await vault.retire(key_id);
+    const retired = await vault.retire(key_id, actorOf(context));
     if (retired.ok) {
       endings.push("done");
       await out.record({ key_id, ok: true });

@@ -1,12 +1,12 @@
 // Opens a keeper for one command by its settings, says what was found left open, and closes it whatever happens; or only
-// what a command needs that looks and changes nothing.
+// its books, for a command that needs neither Plaid nor the escrow.
 
 import { existsSync } from "node:fs";
 import type { PooledPost } from "sett/node";
+import type { Books } from "../books.ts";
 import type { Keeper, KeeperOptions } from "../keeper.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { Recovery } from "../lifecycle/recover.ts";
-import type { Reader } from "../reader.ts";
 import { localKeyRing, readKeyFile, type KeyRing } from "../vault/ring.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
@@ -14,7 +14,7 @@ import type { Out } from "./out.ts";
 import { sentence } from "./sentences.ts";
 import { escrowFolder, isPostgres, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
 
-/** Opens the keeper of the call's settings for work that changes something, without timers. Stops where it cannot be opened. */
+/** Opens the keeper of the call's settings for work that needs Plaid, without timers. Stops where it cannot be opened. */
 export async function withKeeper(
   call: Call<unknown>,
   work: (keeper: Keeper, settings: Settings) => Promise<Ending>,
@@ -31,19 +31,20 @@ export async function withKeeper(
 }
 
 /**
- * Opens only the database for a command that looks: without Plaid's credentials, without the escrow, and without the
- * keys until something sealed is to be opened. What was left open stays so.
+ * Opens only the database, for a command that looks or that changes nothing beside it: without Plaid's credentials,
+ * without the escrow, and without the keys until they are asked for. What was left open stays so.
  */
-export async function withReader(
+export async function withBooks(
   { context, globals }: Pick<Call<unknown>, "context" | "globals">,
-  work: (reader: Reader, settings: Settings) => Promise<Ending>,
+  work: (books: Books, settings: Settings) => Promise<Ending>,
 ): Promise<Ending> {
   const settings = soundSettings(context, globals.config);
   refuseUnlessThere(settings);
   const { database, env: environment, clientId } = settings;
-  const { openReader } = await import("../reader.ts");
+  const { openBooks } = await import("../books.ts");
   const keys = () => ringOf(settings);
-  const opened = await openReader({ database, environment, keys, clientId, now: context.now });
+  const actor = actorOf(context);
+  const opened = await openBooks({ database, environment, keys, clientId, actor, now: context.now });
   if (!opened.ok) throw stopOf(opened.error);
   try {
     return await work(opened.value, settings);

@@ -4,7 +4,7 @@
 import { err, ok, type Result } from "sett";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { ItemView } from "../lifecycle/ledger.ts";
-import type { Reader } from "../reader.ts";
+import type { Books } from "../books.ts";
 import { moment } from "./spans.ts";
 
 export interface ItemRecord {
@@ -25,13 +25,13 @@ export interface EventRecord {
 }
 
 export async function recordOf(
-  reader: Pick<Reader, "find" | "database">,
+  books: Pick<Books, "find" | "database">,
   itemId: string,
   maxEvents: number,
 ): Promise<Result<ItemRecord, KeeperFailure>> {
-  const found = await reader.find(itemId);
+  const found = await books.find(itemId);
   if (!found.ok) return found;
-  const read = await reader.database.read(async (sql) => {
+  const read = await books.database.read(async (sql) => {
     const history = sql
       .selectFrom("events")
       .select(["seq", "at", "kind", "actor", "request_id", "detail"])

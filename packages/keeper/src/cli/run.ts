@@ -110,6 +110,6 @@ function settingsHelp(): string {
     `Settings, from variables and from the fields of the file of settings (SETT_CONFIG names it too):\n` +
     `${rows.join("\n")}\n` +
     `  With _FILE after its name a variable names a file that holds the value: PLAID_SECRET_FILE=/run/secrets/plaid.\n` +
-    `  Commands that only look (sett help <command> says which) need neither Plaid's credentials nor SETT_FOLDER.`
+    `  Commands of which sett help <command> says so need neither Plaid's credentials nor SETT_FOLDER.`
   );
 }

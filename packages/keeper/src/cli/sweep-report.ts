@@ -9,7 +9,7 @@ import type { SweepFailure } from "../sweep/sweep.ts";
 import { reportCsv, reportJsonLines, type ReportRow } from "../sweep/report.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
-import { withReader } from "./open.ts";
+import { withBooks } from "./open.ts";
 import { createProgress } from "./progress.ts";
 import { masked } from "./secret-words.ts";
 import { namedOrLatest } from "./sweep-shown.ts";
@@ -45,15 +45,15 @@ export async function writeReport(call: Call<ReportOptions>, given: number | und
   const path = options.out === undefined ? undefined : resolve(context.cwd, options.out);
   if (path !== undefined && existsSync(path))
     throw wrong(`--out must name a file that is not there yet, and ${path} is`);
-  return withReader(call, async (reader) => {
-    const id = await namedOrLatest(reader, given);
-    const status = await reader.sweeps.status(id);
+  return withBooks(call, async (books) => {
+    const id = await namedOrLatest(books, given);
+    const status = await books.sweeps.status(id);
     if (!status.ok) throw stopWith(status.error);
     const isWebhook = status.value.operation === "webhook";
     const progress = createProgress(context, out, "Items", status.value.total);
     let rows = 0;
     const some = async function* () {
-      for await (const row of reader.sweeps.report(id)) {
+      for await (const row of books.sweeps.report(id)) {
         if (context.signal.aborted)
           throw new Stop("interrupted", "stopped; what was written is no whole report");
         if (row.ok) progress.at(row.value.position + 1);

@@ -2,14 +2,15 @@
 
 import * as endpoints from "sett/endpoints";
 import type { BudgetState } from "../budget/budget.ts";
-import type { Reader } from "../reader.ts";
+import type { Books } from "../books.ts";
 import type { Sweeps } from "../sweep/sweeps.ts";
 import { pathOf, type Sweep, type SweepStatus } from "../sweep/sweep.ts";
 import { readAllowance, usedPercent } from "./allowances.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
-import { withKeeper, withReader } from "./open.ts";
+import { withBooks } from "./open.ts";
 import { databaseSaid } from "./sentences.ts";
+import { settingsTable, type Settings } from "./settings.ts";
 import { moments, span } from "./spans.ts";
 import { follow, tellCounts, tellEnd } from "./sweep-follow.ts";
 import { countsOf, stopWith, titleOf } from "./sweep-words.ts";
@@ -22,7 +23,7 @@ export interface BudgetOptions {
 }
 
 export const list = (call: Call<{ readonly limit: number }>): Promise<Ending> =>
-  withReader(call, async ({ sweeps }) => {
+  withBooks(call, async ({ sweeps }) => {
     const { out, options } = call;
     const found = await sweeps.list({ limit: options.limit });
     if (!found.ok) throw stopWith(found.error);
@@ -57,17 +58,17 @@ export async function namedOrLatest(
 }
 
 export const status = (call: Call<{ readonly watch?: true }>, given: number | undefined): Promise<Ending> =>
-  withReader(call, async (reader) => {
+  withBooks(call, async (books) => {
     const { out, options, context } = call;
-    const id = await namedOrLatest(reader, given);
+    const id = await namedOrLatest(books, given);
     if (options.watch) {
-      const over = await follow(call, reader, id);
+      const over = await follow(call, books, id);
       return over ? tellEnd(call, over) : "interrupted";
     }
-    const read = await reader.sweeps.status(id);
+    const read = await books.sweeps.status(id);
     if (!read.ok) throw stopWith(read.error);
     const path = read.value.ended_at === null ? pathOf[read.value.operation] : undefined;
-    const allowance = path === undefined ? null : await readAllowance(reader.budget, path);
+    const allowance = path === undefined ? null : await readAllowance(books.budget, path);
     await out.record({ ...read.value, allowance });
     await tell(call, read.value, allowance, context.now());
     return "done";
@@ -113,7 +114,7 @@ export const changeSweep = (
   id: number,
   how: "pause" | "resume" | "cancel",
 ): Promise<Ending> =>
-  withKeeper(call, async ({ sweeps }) => {
+  withBooks(call, async ({ sweeps }) => {
     const { out } = call;
     const changed = await sweeps[how](id);
     if (!changed.ok) throw stopWith(changed.error);
@@ -132,22 +133,46 @@ export async function budget(call: Call<BudgetOptions>): Promise<Ending> {
   if (path !== undefined && !/^\/[a-z_/]{1,100}$/.test(path))
     throw wrong("an endpoint is named by its path, such as /item/get");
   if (path === undefined || (set === undefined && share === undefined))
-    return withReader(call, async (reader) =>
-      tellBudgets(call, reader, path === undefined ? await pathsOf(reader) : [path]),
+    return withBooks(call, async (books) =>
+      tellBudgets(call, books, path === undefined ? await pathsOf(books) : [path]),
     );
-  return withKeeper(call, async (keeper) => {
-    const done = await keeper.budget.set(path, { perMinute: given(set), share: given(share) });
+  return withBooks(call, async (books, settings) => {
+    if (settings.clientId === null) await refuseUnlessOne(books, settings, path);
+    const done = await books.budget.set(path, { perMinute: given(set), share: given(share) });
     if (!done.ok) throw new Stop("failed", databaseSaid(done.error));
     if (!Object.values(endpoints).some((endpoint) => endpoint.path === path))
       out.note(`sett itself never calls ${path}: this is for calls of the application's, or else misspelt`);
     out.note("set; every process follows within seconds");
-    return tellBudgets(call, keeper, [path]);
+    return tellBudgets(call, books, [path]);
   });
+}
+
+/** Without a client_id it is known whose allowance is meant where one client's calls are counted, and no other's. */
+async function refuseUnlessOne(
+  { database }: Pick<Books, "database">,
+  { env }: Settings,
+  path: string,
+): Promise<void> {
+  const read = await database.read((sql) =>
+    sql
+      .selectFrom("budgets")
+      .select("name")
+      .where("path", "=", path)
+      .where("environment", "=", env)
+      .limit(2)
+      .execute(),
+  );
+  if (!read.ok) throw new Stop("failed", databaseSaid(read.error));
+  if (read.value.length === 1) return;
+  throw wrong(
+    `${settingsTable.clientId.env} must be set, to say whose allowance: ` +
+      (read.value.length === 0 ? `no call to ${path} is counted yet` : `several clients call ${path}`),
+  );
 }
 
 async function tellBudgets(
   { out }: Pick<Call<unknown>, "out">,
-  { budget }: Pick<Reader, "budget">,
+  { budget }: Pick<Books, "budget">,
   paths: readonly string[],
 ): Promise<Ending> {
   const states: BudgetState[] = [];
@@ -169,7 +194,7 @@ const budgetColumns: readonly Column<BudgetState>[] = [
 ];
 
 /** Those that sweeps call, and all that are kept an account of. */
-async function pathsOf({ database }: Reader): Promise<readonly string[]> {
+async function pathsOf({ database }: Pick<Books, "database">): Promise<readonly string[]> {
   const read = await database.read((sql) =>
     sql.selectFrom("budgets").select("path").distinct().orderBy("path").execute(),
   );

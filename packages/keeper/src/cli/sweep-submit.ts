@@ -10,7 +10,7 @@ import type { Call } from "./command.ts";
 import { Stop, type Ending } from "./exits.ts";
 import { selectionOf, type Filters } from "./filters.ts";
 import { columns } from "./items.ts";
-import { withKeeper, withReader } from "./open.ts";
+import { withBooks, withKeeper } from "./open.ts";
 import { createProblems } from "./problems.ts";
 import { span } from "./spans.ts";
 import { follow, tellEnd } from "./sweep-follow.ts";
@@ -43,7 +43,7 @@ export async function submitSweep(
     ...own,
   };
   if (options.dryRun)
-    return withReader(call, async ({ sweeps }) => {
+    return withBooks(call, async ({ sweeps }) => {
       const dry = await sweeps.dryRun(operation, sweep);
       if (!dry.ok) throw stopWith(dry.error);
       return tellDry(call, dry.value, own.webhook);

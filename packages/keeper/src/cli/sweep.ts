@@ -2,7 +2,7 @@
 // sweep-report.ts.
 
 import { InvalidArgumentError, Option, type Command } from "commander";
-import { reasonField, reasonOf, type Reason } from "./changes.ts";
+import { noteField, reasonField, reasonOf, type Reason } from "./changes.ts";
 import type { Call, Cli, Register } from "./command.ts";
 import { wrong } from "./exits.ts";
 import { filtered, whole } from "./filters.ts";
@@ -152,7 +152,7 @@ function registerOthers(sweep: Cli): void {
     ["cancel", "ends a sweep for good; what was done stays done"],
   ] as const)
     sweep.add<object>(
-      { name, does, examples: [`sett sweep ${name} 7`] },
+      { name, does, examples: [`sett sweep ${name} 7`], offline: true },
       (command) => command.argument("<sweep>", "its number"),
       async (call) => (await shown()).changeSweep(call, givenNumber(call)!, name),
     );
@@ -197,6 +197,7 @@ function registerOthers(sweep: Cli): void {
       does: "what Plaid allows and what of it is used; sets it, also while sweeps run",
       examples: ["sett sweep budget", "sett sweep budget /item/webhook/update --set 2000 --share 0.1"],
       looks: "without --set and --share",
+      offline: true,
     },
     (command) =>
       command
@@ -219,7 +220,7 @@ const submitted = (command: Command): Command =>
         "riskiest",
       ]),
     )
-    .option("--note <text>", "for people; no secrets and no names in it");
+    .option("--note <text>", "for people; no secrets and no names in it", noteField);
 
 const working = (command: Command): Command =>
   command

@@ -110,10 +110,17 @@ function opener(
 function database(engine: Engine): Database {
   const horizon = engine.differences.horizon();
   let dangling = 0;
-  const asSaid = async <Value>(work: () => Promise<Value>) => {
-    const outcome = await asValue(work);
-    if (!outcome.ok && outcome.error.constraint === "foreign-key") dangling++;
-    return outcome;
+  const said = (error: unknown) => {
+    const failed = failureIn(error);
+    if (failed.error.constraint === "foreign-key") dangling++;
+    return failed;
+  };
+  const asSaid = async <Value>(work: () => Promise<Value>): Promise<Result<Value, DatabaseFailure>> => {
+    try {
+      return ok(await work());
+    } catch (error) {
+      return said(error);
+    }
   };
   return {
     name: engine.differences.name,
@@ -136,13 +143,17 @@ function database(engine: Engine): Database {
       const compiled = build(engine.sql, <Name extends keyof Values>(name: Name) => {
         return new Later(name) as unknown as Values[Name]; // a value, as far as Kysely looks
       }).compile();
-      return (values) =>
-        asSaid(async () => {
-          const parameters = compiled.parameters.map((parameter) =>
-            parameter instanceof Later ? values[parameter.name as keyof object] : parameter,
-          );
-          return (await engine.run({ ...compiled, parameters })).rows as Row[];
-        });
+      // Not through `asSaid`: with every function that waits for another one, so quick a statement is slower.
+      return async (values) => {
+        const parameters = compiled.parameters.map((parameter) =>
+          parameter instanceof Later ? values[parameter.name as keyof object] : parameter,
+        );
+        try {
+          return ok((await engine.run({ ...compiled, parameters })).rows as Row[]);
+        } catch (error) {
+          return said(error);
+        }
+      };
     },
     together: (tables, build) => {
       const run = engine.together(planOf(engine.sql, tables, build));
@@ -167,7 +178,12 @@ async function asValue<Value>(work: () => Promise<Value>): Promise<Result<Value,
   try {
     return ok(await work());
   } catch (error) {
-    if (error instanceof DatabaseError) return err(error.failure);
-    throw error;
+    return failureIn(error);
   }
+}
+
+/** Throws what is no word of the database's: a mistake in the program. */
+function failureIn(error: unknown) {
+  if (error instanceof DatabaseError) return err(error.failure);
+  throw error;
 }

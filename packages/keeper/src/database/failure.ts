@@ -1,6 +1,8 @@
 // What the database said, in words that are the same for both, as plain data. It never holds a statement, its values
 // or the connection's URL: what PostgreSQL calls the detail of an error is a row.
 
+import pg from "pg";
+
 /** Why the database did not do what was asked. JSON-safe; printing it is always safe. */
 export interface DatabaseFailure {
   readonly kind:
@@ -13,7 +15,7 @@ export interface DatabaseFailure {
     | "newer-schema" // made by a later version of this program
     | "changed-schema" // a step of the schema is not the one that this program knows
     | "refused"; // anything else
-  /** Whether the transaction may have been committed all the same: only when the line broke during the commit. */
+  /** Whether it may have been committed all the same: where the line broke during the commit, or a statement on its own. */
   readonly committed: "no" | "unknown";
   readonly constraint: "unique" | "foreign-key" | "check" | "not-null" | null;
   /** The database's own code, such as `SQLITE_FULL` or `53100`. */
@@ -73,24 +75,28 @@ const postgresConstraints = {
   23502: "not-null",
 } as const;
 
-/** Of anything that `pg` threw: without one of PostgreSQL's five-letter codes it is about the connection. */
+/** By the beginning of PostgreSQL's code; the first that fits. */
+const postgresKinds: readonly (readonly [RegExp, DatabaseFailure["kind"]])[] = [
+  [/^(40001|40P01|55P03|57014)/, "busy"],
+  [/^53100/, "full"],
+  [/^23/, "constraint"],
+  [/^(XX00[12]|58030)/, "damaged"],
+  // It goes down or comes up (57P), is a copy of another (25006), has ended a session that slept (25P), has no memory,
+  // process or place left for one more (53), or misses what its system should have (58).
+  [/^(08|25006|25P03|25P04|53|57P|58)/, "unavailable"],
+];
+
+/** Of anything that `pg` threw: what the server did not say itself is about the connection. */
 export function fromPostgres(thrown: unknown): DatabaseError {
   if (thrown instanceof DatabaseError) return thrown;
   const { code, message } = Object(thrown) as { code?: unknown; message?: unknown };
-  const state = typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : null;
+  // Not told by its code alone: EPIPE has five letters too.
+  const state = thrown instanceof pg.DatabaseError ? String(thrown.code) : null;
   const constraint = postgresConstraints[state as unknown as keyof typeof postgresConstraints] ?? null;
   const kind =
-    state === null || /^(08|57P|53300|25P03|25P04)/.test(state)
+    state === null
       ? "unavailable"
-      : /^(40001|40P01|55P03|57014)/.test(state)
-        ? "busy"
-        : /^(53100|53200)/.test(state)
-          ? "full"
-          : state.startsWith("23")
-            ? "constraint"
-            : /^(XX00[12]|58030)/.test(state)
-              ? "damaged"
-              : "refused";
+      : (postgresKinds.find(([beginning]) => beginning.test(state))?.[1] ?? "refused");
   return new DatabaseError(
     databaseFailure(kind, String(message), { code: typeof code === "string" ? code : null, constraint }),
   );

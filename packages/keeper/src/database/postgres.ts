@@ -58,7 +58,7 @@ export async function openPostgres(
   // listened; whoever asks something of it next is told.
   pool.on("error", () => {});
   pool.on("connect", (client) => void client.on("error", () => {}));
-  let closed = false;
+  let ending: Promise<void> | undefined;
 
   const prepared = new Map<string, string>();
   const query = async (client: pg.Pool | pg.PoolClient, { sql, parameters }: CompiledQuery) => {
@@ -68,6 +68,7 @@ export async function openPostgres(
       prepared.set(sql, name);
     }
     const values = parameters as unknown[];
+    refuseUnlessBindable(values);
     try {
       const { rows, rowCount } = await client.query(
         name === undefined ? { text: sql, values } : { name, text: sql, values },
@@ -78,9 +79,16 @@ export async function openPostgres(
       throw fromPostgres(error);
     }
   };
-  const onItsOwn: Run = (compiled) => {
-    if (closed) throw closedFailure();
-    return query(pool, compiled);
+  const onItsOwn: Run = async (compiled) => {
+    if (ending !== undefined) throw closedFailure();
+    try {
+      return await query(pool, compiled);
+    } catch (error) {
+      // On its own a statement is its own commit.
+      const lost = error instanceof DatabaseError && error.failure.kind === "unavailable";
+      const looks = /^(select|show)\b/.test(compiled.sql.trimStart());
+      throw lost && !looks ? new DatabaseError({ ...error.failure, committed: "unknown" }) : error;
+    }
   };
   const { sql, bind } = createSql(postgres.spelling, onItsOwn);
 
@@ -91,7 +99,7 @@ export async function openPostgres(
       : `begin; set local statement_timeout = ${given === Infinity ? 0 : Math.ceil(given)}`;
 
   async function once<Value>(work: Work<Value>, given: number | undefined): Promise<Value> {
-    if (closed) throw closedFailure();
+    if (ending !== undefined) throw closedFailure();
     const client = await pool.connect().catch((error: unknown) => {
       throw fromPostgres(error);
     });
@@ -122,7 +130,9 @@ export async function openPostgres(
         return outcome.value;
       }
       const { command } = await say("commit").catch(({ failure }: DatabaseError) => {
-        throw new DatabaseError({ ...failure, committed: failure.kind === "unavailable" ? "unknown" : "no" });
+        // A server that panics while it commits says of what, with the code of that.
+        const isSure = failure.kind === "constraint" || failure.kind === "busy";
+        throw new DatabaseError({ ...failure, committed: isSure ? "no" : "unknown" });
       });
       over = true;
       // PostgreSQL's answer to COMMIT when a statement had failed: one that nobody awaited, here.
@@ -152,20 +162,11 @@ export async function openPostgres(
   const together = (plan: Plan) => {
     const { sql, values } = atOnce(plan);
     return gathered(async (given: Given) => {
-      try {
-        await onItsOwn({ ...CompiledQuery.raw(sql), parameters: values(given) });
-      } catch (error) {
-        // On its own a statement is its own commit.
-        const lost = error instanceof DatabaseError && error.failure.kind === "unavailable";
-        throw lost ? new DatabaseError({ ...error.failure, committed: "unknown" }) : error;
-      }
+      await onItsOwn({ ...CompiledQuery.raw(sql), parameters: values(given) });
     });
   };
 
-  const close = async () => {
-    closed = true;
-    await pool.end();
-  };
+  const close = () => (ending ??= pool.end());
   try {
     await refuseIfNotDurable(onItsOwn);
   } catch (error) {
@@ -173,6 +174,22 @@ export async function openPostgres(
     throw error;
   }
   return { differences: postgres, sql, run: onItsOwn, transaction, read, together, close };
+}
+
+/**
+ * As SQLite has it. `pg` would make a text of anything, or fail when half of the statement is sent: it then takes the
+ * statement for prepared on that connection, which the server has been told to forget.
+ */
+function refuseUnlessBindable(values: readonly unknown[]): void {
+  for (const value of values) {
+    if (Array.isArray(value)) refuseUnlessBindable(value);
+    else if (
+      /^(object|function|symbol)$/.test(typeof value) &&
+      value !== null &&
+      !(value instanceof Uint8Array)
+    )
+      throw new TypeError("PostgreSQL is given texts, numbers, bytes and null, and arrays of them");
+  }
 }
 
 async function refuseIfNotDurable(run: Run): Promise<void> {

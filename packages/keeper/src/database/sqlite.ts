@@ -124,6 +124,7 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
 
   const onWriter: Run = ({ sql, parameters }) => execute(fromWriter(sql), parameters);
   const onItsOwn: Run = (query) => {
+    if (closed) throw closedFailure();
     const prepared = fromReader(query.sql);
     if (prepared.readonly) return execute(prepared, query.parameters);
     return transaction(async (sql) => ({ commit: true, value: await sql.executeQuery(query) }));

@@ -30,27 +30,37 @@ export const isName = (name: string): boolean => journalName.test(`${name}.journ
 export const pathOf = (folder: string, name: string, kind: "journal" | "lock"): string =>
   join(folder, `${name}.${kind}`);
 
+/** The names of the journals among the entries of the folder. */
+export const journalsAmong = (entries: readonly string[]): readonly string[] =>
+  entries.toSorted().flatMap((entry) => journalName.exec(entry)?.[1] ?? []);
+
+/** What stands in a journal; undefined where it has just been dismissed. */
+export async function readJournal(
+  { files, folder }: { readonly files: Pick<Files, "read">; readonly folder: string },
+  name: string,
+): Promise<(Scanned & { readonly path: string }) | undefined> {
+  const path = pathOf(folder, name, "journal");
+  try {
+    return { ...scan(await files.read(path)), path };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    return undefined;
+  }
+}
+
 /** Takes over all that are there or, where one cannot be read, none: what one says is settled may be open in another. */
-export async function takeOver({ files, folder, isOurs, known }: Where): Promise<readonly Dead[]> {
-  const read = async (name: string): Promise<Scanned | undefined> => {
-    try {
-      return scan(await files.read(pathOf(folder, name, "journal")));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      return undefined; // somebody else has just been here
-    }
-  };
+export async function takeOver(where: Where): Promise<readonly Dead[]> {
+  const { files, folder, isOurs, known } = where;
   // A process records for one keeper only, so a journal is ours or others' as a whole.
   const isOthers = ({ records }: Scanned) => records.length > 0 && !records.some(({ meta }) => isOurs(meta));
   const taken: Dead[] = [];
   /** Records of those that are left where they are. */
   const elsewhere = new Set<string>();
   try {
-    const entries = await files.list(folder);
-    for (const name of entries.sort().flatMap((entry) => journalName.exec(entry)?.[1] ?? [])) {
+    for (const name of journalsAmong(await files.list(folder))) {
       if (known.has(name)) continue;
       // Looked at before it is locked: to those whose it is, a locked one is that of a process that lives.
-      const before = await read(name);
+      const before = await readJournal(where, name);
       const lock = before && !isOthers(before) ? files.lock(pathOf(folder, name, "lock")) : undefined;
       if (!lock) {
         for (const { id } of before?.records ?? []) elsewhere.add(id);
@@ -58,7 +68,7 @@ export async function takeOver({ files, folder, isOurs, known }: Where): Promise
       }
       let found: Scanned | undefined;
       try {
-        found = await read(name);
+        found = await readJournal(where, name);
       } finally {
         if (!found || isOthers(found)) lock.release();
       }

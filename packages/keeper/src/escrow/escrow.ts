@@ -229,17 +229,20 @@ export class Escrow {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#pumping;
-    await this.#file?.close();
-    if (
-      this.#live.size === 0 &&
-      !this.#broken &&
-      [...this.#adopted].every(({ open, settled }) => open.size + settled.size === 0)
-    ) {
-      await this.#files.remove(this.#path("journal"));
-      await this.#files.remove(this.#path("lock"));
+    try {
+      await this.#file?.close();
+      if (
+        this.#live.size === 0 &&
+        !this.#broken &&
+        [...this.#adopted].every(({ open, settled }) => open.size + settled.size === 0)
+      ) {
+        await this.#files.remove(this.#path("journal"));
+        await this.#files.remove(this.#path("lock"));
+      }
+    } finally {
+      for (const { lock } of this.#adopted) lock.release();
+      this.#lock?.release();
     }
-    for (const { lock } of this.#adopted) lock.release();
-    this.#lock?.release();
   }
 
   #append<Problem = never>(
@@ -366,13 +369,13 @@ export class Escrow {
   }
 }
 
-const described = (damage: Damage, file: string): EscrowDamage => ({
+export const described = (damage: Damage, file: string): EscrowDamage => ({
   ...damage,
   file,
   detail: `${file}: ${damage.bytes} bytes at offset ${damage.offset} are no record; the rest of it was read, and the file is kept`,
 });
 
-async function asValue<Value>(work: () => Promise<Value>): Promise<Result<Value, EscrowFailure>> {
+export async function asValue<Value>(work: () => Promise<Value>): Promise<Result<Value, EscrowFailure>> {
   try {
     return ok(await work());
   } catch (error) {

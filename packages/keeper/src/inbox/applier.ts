@@ -58,7 +58,14 @@ export function createApplier({
 }): Applier {
   const { environment } = vault;
 
-  async function applyOne(delivery: Waiting): Promise<Result<Outcome, InboxFailure>> {
+  /** A body that is shaped as nobody foresaw keeps none of the others waiting: it is told of, and waits by itself. */
+  const applyOne = (delivery: Waiting): Promise<Result<Outcome, InboxFailure>> =>
+    apply(delivery).catch((thrown: unknown) => {
+      problem(thrown);
+      return isOld(delivery) ? giveUp(delivery) : ok("early");
+    });
+
+  async function apply(delivery: Waiting): Promise<Result<Outcome, InboxFailure>> {
     const opened = await open(vault, delivery);
     if (!opened.ok) return isOld(delivery) && isHopeless(opened.error) ? giveUp(delivery) : opened;
     const webhook = opened.value;
@@ -158,15 +165,13 @@ export function createApplier({
 
   async function handedOver(webhook: Webhook): Promise<boolean> {
     if (!takePublicToken) return true;
-    for (const given of givenTokens(webhook)) {
-      try {
-        if (!(await takePublicToken(given))) return false;
-      } catch (error) {
-        problem(error);
-        return false;
-      }
+    try {
+      for (const given of givenTokens(webhook)) if (!(await takePublicToken(given))) return false;
+      return true;
+    } catch (error) {
+      problem(error);
+      return false;
     }
-    return true;
   }
 
   async function ask(itemId: string, heal: Heal): Promise<Result<Observation, Failure>> {

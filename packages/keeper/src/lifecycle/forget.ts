@@ -3,12 +3,12 @@
 import { err, ok, type Result } from "sett";
 import type { KeeperFailure } from "./failure.ts";
 import { addEvent } from "./ledger.ts";
-import { transact, type Means } from "./means.ts";
+import { transact, type Writing } from "./means.ts";
 import { textOf } from "./texts.ts";
 
 /** Forgets: see `Keeper.forgetUser`. */
 export function forgetUser(
-  means: Means,
+  means: Writing,
   userId: string,
 ): Promise<Result<{ readonly items: number }, KeeperFailure>> {
   textOf("the user_id", userId);

@@ -43,9 +43,12 @@ export interface Reading extends Pick<Means, "database" | "environment" | "now">
   readonly vault: Pick<Vault, "open">;
 }
 
+/** What those need who change the database and nothing else. */
+export type Writing = Pick<Means, "database" | "environment" | "now" | "actor">;
+
 /** All or nothing. What the database says against it becomes the keeper's failure. */
 export async function transact<Value>(
-  { database }: Means,
+  { database }: Pick<Means, "database">,
   work: (sql: Sql) => Promise<Result<Value, KeeperFailure>>,
 ): Promise<Result<Value, KeeperFailure>> {
   const outcome = await database.transaction(work);

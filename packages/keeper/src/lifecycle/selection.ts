@@ -30,23 +30,13 @@ export interface ItemPage {
   readonly next: string | null;
 }
 
-/** Throws where a filter is none. */
-function refuseUnlessSelection({ states, institutionId, userId, tokenBefore }: Selection): void {
-  if (states !== undefined && (!Array.isArray(states) || states.some((state) => !isText(state))))
-    throw new TypeError("states must be an array of states");
-  if (tokenBefore !== undefined && !Number.isFinite(tokenBefore))
-    throw new TypeError("tokenBefore must be a number of milliseconds since 1970");
-  if (institutionId !== undefined) textOf("institutionId", institutionId);
-  if (userId !== undefined) textOf("userId", userId);
-}
-
 const filters: { readonly [Name in keyof Selection]-?: (given: unknown) => NonNullable<Selection[Name]> } = {
   states: statesOf,
   institutionId: (given) => textOf("institutionId", given),
   userId: (given) => textOf("userId", given),
   tokenBefore(given) {
-    if (Number.isFinite(given)) return given as number;
-    throw new TypeError("tokenBefore must be a number of milliseconds since 1970");
+    if (Number.isSafeInteger(given) && (given as number) >= 0) return given as number;
+    throw new TypeError("tokenBefore must be a whole number of milliseconds since 1970");
   },
 };
 
@@ -118,7 +108,7 @@ export async function listItems(
   return ok({ items: rows.map(viewOf), next: last && found.value.length > limit ? afterOf(last) : null });
 }
 
-/** A page's rows, and one more if there is one. */
+/** A page's rows, and one more if there is one. The selection is one that `selectionFrom` gave. */
 export function pageOf(
   means: Pick<Means, "environment">,
   sql: Sql,
@@ -126,7 +116,6 @@ export function pageOf(
   after: string | undefined,
   limit: number,
 ) {
-  refuseUnlessSelection(selection);
   const key = after === undefined ? undefined : keyOf(after);
   const byAge = selection.tokenBefore !== undefined;
   // An index gives the Items of one state in order, not those of two: so each state has its own page, and the database,

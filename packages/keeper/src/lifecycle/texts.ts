@@ -7,6 +7,12 @@ export const longestId = 255;
 /** The longest token; Plaid's have some fifty. */
 export const longestToken = 1_024;
 
+/** The longest URL. */
+export const longestUrl = 8_192;
+
+/** The longest note that a person leaves for others. */
+export const longestNote = 512;
+
 /** What is kept of a bank's name. */
 export const longestName = 1_024;
 

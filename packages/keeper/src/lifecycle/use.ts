@@ -60,17 +60,17 @@ export function lender(means: Means, flights: Flights): Lend {
     for (let round = 1; round <= maxRounds; round++) {
       if (!loan.ok) return loan;
       const { token, version } = loan.value;
-      /** The database is asked again only where the work was refused. */
-      const stands = async (outcome: unknown) => {
-        if (!saysDeadToken(refusalIn(outcome))) return true;
+      const isRefused = (outcome: unknown) => saysDeadToken(refusalIn(outcome));
+      /** Whether it was refused with the token that the Item still has. */
+      const isOurs = async () => {
         loan = await borrow(itemId);
         return loan.ok && loan.value.version === version;
       };
       try {
         const value = await work(token);
-        if (await stands(value)) return ok(value);
+        if (!isRefused(value) || (await isOurs())) return ok(value);
       } catch (thrown) {
-        if (await stands(thrown)) throw thrown;
+        if (!isRefused(thrown) || (await isOurs())) throw thrown;
       }
     }
     return loan.ok ? err({ kind: "busy", item_id: itemId }) : loan;

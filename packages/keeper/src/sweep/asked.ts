@@ -5,6 +5,7 @@ import type { SweepOperation } from "../database/schema.ts";
 import { refuseUnlessReason, refuseUnlessUrl } from "../lifecycle/acts.ts";
 import { refuseUnknown } from "../lifecycle/known.ts";
 import { selectionFrom, type Selection } from "../lifecycle/selection.ts";
+import { longestNote, textOrNull } from "../lifecycle/texts.ts";
 import type { Parameters } from "./rows.ts";
 import type { SweepOptions, SweepOrder } from "./sweep.ts";
 
@@ -53,14 +54,20 @@ export function askedOf(operation: SweepOperation, given: SweepOptions): Asked {
   if (!Object.hasOwn(operations, operation))
     throw new TypeError(`the operation must be ${anyOf(operations)}`);
   refuseUnknown("a sweep", given, Object.keys(options));
-  const { order = "item_id", note = null, shardSize = usualShard, onDone } = given;
+  const { order = "item_id", note, shardSize = usualShard, onDone } = given;
   if (!Object.hasOwn(orders, order)) throw new TypeError(`the order must be ${anyOf(orders)}`);
-  if (!(Number.isInteger(shardSize) && shardSize > 0))
+  if (!(Number.isSafeInteger(shardSize) && shardSize > 0))
     throw new TypeError("shardSize must be a whole number above 0");
   if (onDone !== undefined && typeof onDone !== "function") throw new TypeError("onDone must be a function");
   // One that is there and undefined is a mistake that would select everything.
   const selection = selectionFrom("selection" in given ? given.selection : {});
-  return { selection, order, parameters: parametersFrom(operation, given), note, shardSize };
+  return {
+    selection,
+    order,
+    parameters: parametersFrom(operation, given),
+    note: textOrNull("note", note, longestNote),
+    shardSize,
+  };
 }
 
 function parametersFrom(operation: SweepOperation, given: SweepOptions): Parameters {
@@ -83,8 +90,8 @@ function parametersFrom(operation: SweepOperation, given: SweepOptions): Paramet
 
 /** Kept as JSON, which has no Infinity. */
 function spanOf(name: string, ms: number): number {
-  if (Number.isFinite(ms) && ms >= 0) return ms;
-  throw new TypeError(`${name} must be a number of milliseconds from 0, and not without end`);
+  if (Number.isInteger(ms) && ms >= 0) return ms;
+  throw new TypeError(`${name} must be a whole number of milliseconds from 0, and not without end`);
 }
 
 /** `a, b or c`. */

@@ -260,7 +260,7 @@ export async function closeShard(means: Means, held: Held): Promise<Result<boole
 
 /** The sweep's row, held until the transaction ends. */
 export const lockSweep = (
-  { database, environment }: Means,
+  { database, environment }: Pick<Means, "database" | "environment">,
   sql: Sql,
   sweepId: number,
 ): Promise<SweepRow | undefined> =>
@@ -276,7 +276,7 @@ export const lockSweep = (
 
 /** Ends a sweep, and says so in the history. The row must be locked. */
 export async function endSweep(
-  means: Means,
+  means: Pick<Means, "environment" | "now" | "actor">,
   sql: Sql,
   { sweep_id, operation, total }: SweepRow,
   state: "done" | "cancelled",

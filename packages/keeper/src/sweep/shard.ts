@@ -240,7 +240,8 @@ async function acknowledged(
           .where("events.kind", "=", "webhook")
           // In JSON a URL stands as it is.
           .where("events.detail", "like", '%"WEBHOOK_UPDATE_ACKNOWLEDGED"%')
-          .where(raw<boolean>`replace(events.detail, '"' || ${target} || '"', '') <> events.detail`) as never,
+          .where(raw<boolean>`replace(events.detail, '"' || ${target} || '"', '') <> events.detail`)
+          .$asScalar(),
       }))
       .where(open)
       .execute();

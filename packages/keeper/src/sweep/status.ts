@@ -3,7 +3,7 @@
 
 import { err, ok, type Result } from "sett";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { databaseFailed, type Means, type Reading } from "../lifecycle/means.ts";
+import { databaseFailed, type Reading, type Writing } from "../lifecycle/means.ts";
 import { findSweep, isOver, sweepOf, type SweepRow } from "./rows.ts";
 import { endSweep, lockSweep, tallyOf } from "./settle.ts";
 import type { Finding, Outcome, Sweep, SweepFailure, SweepStatus } from "./sweep.ts";
@@ -84,7 +84,7 @@ function rateOf(pace: Pace, sweep: SweepRow, settled: number, now: number): numb
 
 /** Pauses, lets go on, or ends. What is in that state already stays as it is. */
 export async function change(
-  means: Means,
+  means: Writing,
   sweepId: number,
   to: "paused" | "running" | "cancelled",
 ): Outcome<Sweep> {

@@ -33,7 +33,7 @@ export interface SweepOptions {
   readonly webhook?: string | null | undefined;
   /** `remove`: for Plaid's records. */
   readonly reason?: Items.RemoveReason | undefined;
-  /** For people. */
+  /** For people, in at most 512 characters. */
   readonly note?: string | undefined;
   /** `webhook`: how long Plaid may take to acknowledge at the new address, in milliseconds; an hour unless told. */
   readonly acknowledgeWithinMs?: number | undefined;

@@ -6,7 +6,7 @@ import type { SweepOperation } from "../database/schema.ts";
 import type { Acts } from "../lifecycle/acts.ts";
 import type { Door } from "../lifecycle/door.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import type { Means, Reading } from "../lifecycle/means.ts";
+import type { Means, Reading, Writing } from "../lifecycle/means.ts";
 import { report, type ReportRow } from "./report.ts";
 import { change, listSweeps, statusOf, type Pace } from "./status.ts";
 import { dryRun, rollBack, submit } from "./submit.ts";
@@ -73,6 +73,16 @@ export function createSweepViews(means: Reading, budget: Pick<Budget, "read">): 
   };
 }
 
+/** What changes sweeps from outside. */
+export type SweepChanges = Pick<Sweeps, "pause" | "resume" | "cancel">;
+
+/** For the keeper, and for whoever has only its database. */
+export const createSweepChanges = (means: Writing): SweepChanges => ({
+  pause: (sweepId) => change(means, sweepId, "paused"),
+  resume: (sweepId) => change(means, sweepId, "running"),
+  cancel: (sweepId) => change(means, sweepId, "cancelled"),
+});
+
 const attempts = 6;
 const pauseMs = 10_000;
 /** How often it is looked whether a sweep is over for which somebody waits. */
@@ -92,6 +102,7 @@ export function createSweeps(
   { acts, budget, url, door, problem }: Around,
 ): { readonly sweep: SubmitSweep; readonly sweeps: Sweeps; close(): Promise<void> } {
   const views = createSweepViews(means, budget);
+  const changes = createSweepChanges(means);
   const workers = new Set<Worker>();
   const { counted } = door;
 
@@ -120,9 +131,9 @@ export function createSweeps(
       list: (options) => counted(() => views.list(options)),
       status: (sweepId) => counted(() => views.status(sweepId)),
       report: (sweepId) => door.each(views.report(sweepId)),
-      pause: (sweepId) => counted(() => change(means, sweepId, "paused")),
-      resume: (sweepId) => counted(() => change(means, sweepId, "running")),
-      cancel: (sweepId) => counted(() => change(means, sweepId, "cancelled")),
+      pause: (sweepId) => counted(() => changes.pause(sweepId)),
+      resume: (sweepId) => counted(() => changes.resume(sweepId)),
+      cancel: (sweepId) => counted(() => changes.cancel(sweepId)),
       rollback: (sweepId) => counted(() => rollBack(means, sweepId)),
       work(options = {}) {
         door.refuseIfClosed();

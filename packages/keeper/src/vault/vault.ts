@@ -156,8 +156,11 @@ export class Vault {
     return rows.ok ? rows : err(databaseDown(rows.error, null));
   }
 
-  /** Deletes a data key for good, and with it the last way to read what a backup may still hold under it. Refused while anything needs it. */
-  async retire(keyId: string): Promise<Result<undefined, RetireFailure>> {
+  /**
+   * Deletes a data key for good, and with it the last way to read what a backup may still hold under it. Refused while
+   * anything needs it. `actor`: who stands in the history for it, such as `cli:anna`.
+   */
+  async retire(keyId: string, actor: string | null = null): Promise<Result<undefined, RetireFailure>> {
     const { environment } = this;
     const notBefore = (closedAt: number) => closedAt + retireAfterFresh * this.#policy.freshMs;
     const outcome = await this.#database.transaction<undefined, RetireFailure>(async (sql) => {
@@ -195,6 +198,7 @@ export class Vault {
           environment,
           at: this.#now(),
           kind: "key.retired",
+          actor,
           detail: JSON.stringify({ key_id: keyId }),
         })
         .execute();

@@ -417,6 +417,65 @@ export function databaseContract(place: Place): void {
       }
     });
 
+    test("a value that cannot be bound is a mistake of the program's, and of that once only", async () => {
+      const own = value(await open({ connections: 1 }));
+      const circle: Record<string, unknown> = {};
+      circle["self"] = circle;
+      const hostile = {
+        toPostgres: () => {
+          throw new Error("mine");
+        },
+      };
+      const find = (name: unknown) =>
+        own.transaction(async (sql) =>
+          ok(
+            await sql
+              .selectFrom("leases")
+              .select("fence")
+              .where("name", "=", name as string)
+              .execute(),
+          ),
+        );
+      for (const bad of [circle, hostile, {}, new Date(0), Symbol("x")]) {
+        await assert.rejects(
+          find(bad),
+          (thrown) => thrown instanceof TypeError || thrown instanceof RangeError,
+        );
+        assert.deepEqual(await find("as before"), ok([]));
+      }
+      await own.close();
+    });
+
+    test("what is asked of a database that has been closed is refused, and harms nobody", async () => {
+      const own = value(await open());
+      const find = own.statement<{ id: string }, { state: string }>((sql, value) =>
+        sql.selectFrom("items").select("state").where("item_id", "=", value("id")),
+      );
+      const add = own.together({ added: { name: "text" } }, (_, over) => [
+        over("added", (sql) =>
+          sql.deleteFrom("leases").where("name", "in", (from) => from.selectFrom("added").select("name")),
+        ),
+      ]);
+      await own.close();
+      await own.close();
+      const list = (sql: Database["sql"]) => sql.selectFrom("items").select("state").execute();
+      const closed = { kind: "unavailable", detail: "the database has been closed" };
+      const outcomes = await Promise.all([
+        own.read(list),
+        own.read(list, { patienceMs: 1_000 }),
+        own.read((sql) => sql.deleteFrom("items").execute()),
+        own.transaction(async (sql) => ok(await list(sql))),
+        find({ id: "x" }),
+        add({ added: [{ name: "x" }] }),
+        own.horizon(),
+      ]);
+      for (const outcome of outcomes) {
+        const { kind, detail } = failure<unknown>(outcome) as DatabaseFailure;
+        assert.deepEqual({ kind, detail }, closed);
+      }
+      await assert.rejects(list(own.sql), DatabaseError);
+    });
+
     test("rows that another transaction holds are left out", async () => {
       if (database.name === "sqlite") return; // writers take turns: there is no other transaction
       const other = value(await open());
