@@ -135,10 +135,14 @@ export function tables(figures: Figures): Readonly<Record<string, string>> {
       [
         ["Items and what their linking leaves", ...fleets.map((items) => size(items * figures.bytes.item))],
         [
-          "events of a year, one a week for an Item",
+          "changes of a year in the history, one a week for an Item",
           ...fleets.map((items) => size(items * 52 * figures.bytes.event)),
         ],
-        ["its jobs, of 500 Items", ...fleets.map((items) => String(items / 500))],
+        [
+          `webhooks of 90 days in the history, ${webhooksADay} a day for an Item`,
+          ...fleets.map((items) => size(items * 90 * webhooksADay * figures.bytes.event)),
+        ],
+        ["jobs of one sweep, of 500 Items", ...fleets.map((items) => String(items / 500))],
         ["rows of one sweep", ...fleets.map((items) => size(items * figures.bytes.sweepItem))],
         [
           "submitting it",

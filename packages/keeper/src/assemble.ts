@@ -24,6 +24,7 @@ import { itemIdOf } from "./lifecycle/texts.ts";
 import { lender } from "./lifecycle/use.ts";
 import { publicTokenTaker } from "./hosted.ts";
 import { createNews } from "./news.ts";
+import { prune } from "./prune.ts";
 import { createSweeps, type SubmitSweep } from "./sweep/sweeps.ts";
 
 /** How each room that is open is closed, in the order in which they were opened. */
@@ -166,6 +167,10 @@ export async function assemble(
         : sealed;
     },
     forgetUser: (userId) => counted(() => forgetUser(means, userId)),
+    prune: (options) =>
+      counted(() =>
+        prune(means, { ...options, signal: AbortSignal.any([door.closing, options.signal ?? door.closing]) }),
+      ),
     list: (selection = {}, page = {}) => counted(() => listItems(means, selection, page)),
     find: (itemId) => counted(() => readView(means, itemIdOf(itemId))),
     get: (itemId) => counted(() => news.get(itemIdOf(itemId))),

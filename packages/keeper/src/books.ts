@@ -11,6 +11,7 @@ import { forgetUser } from "./lifecycle/forget.ts";
 import { readView } from "./lifecycle/ledger.ts";
 import { databaseFailed } from "./lifecycle/means.ts";
 import { listItems } from "./lifecycle/selection.ts";
+import { prune } from "./prune.ts";
 import { createSweepChanges, createSweepViews, type SweepChanges, type SweepViews } from "./sweep/sweeps.ts";
 import type { KeyRing } from "./vault/ring.ts";
 import { Vault } from "./vault/vault.ts";
@@ -31,7 +32,7 @@ export interface BooksOptions {
 }
 
 /** What a keeper can be asked that needs neither Plaid nor the escrow. */
-export interface Books extends Pick<Keeper, "list" | "find" | "forgetUser" | "database" | "close"> {
+export interface Books extends Pick<Keeper, "list" | "find" | "forgetUser" | "prune" | "database" | "close"> {
   readonly sweeps: SweepViews & SweepChanges;
   readonly budget: Pick<Budget, "read" | "set" | "state">;
   /** With the ring as it is: whether it fits the database, `check` says. */
@@ -67,6 +68,7 @@ export async function openBooks({
     list: (selection = {}, page = {}) => listItems(means, selection, page),
     find: (itemId) => readView(means, itemId),
     forgetUser: (userId) => forgetUser(means, userId),
+    prune: (options) => prune(means, options),
     sweeps: { ...createSweepViews(means, budget), ...createSweepChanges(means) },
     budget,
     database,

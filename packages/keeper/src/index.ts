@@ -91,6 +91,7 @@ export {
   type UpdateModeRequest,
 } from "./inbox/update-mode.ts";
 export type { LinkFromWebhooks, LinkSession } from "./hosted.ts";
+export type { Pruned, PrunedRows, PruneOptions } from "./prune.ts";
 export type { SweepAdvice } from "./sweep/fate.ts";
 export { reportCsv, reportJsonLines, type ReportRow } from "./sweep/report.ts";
 export type {

@@ -22,6 +22,7 @@ import type { Recovery } from "./lifecycle/recover.ts";
 import type { ItemPage, Selection } from "./lifecycle/selection.ts";
 import type { LinkFromWebhooks } from "./hosted.ts";
 import type { Hearers, News } from "./news.ts";
+import type { Pruned, PruneOptions } from "./prune.ts";
 import type { Sweeps, SubmitSweep } from "./sweep/sweeps.ts";
 import type { KeyRing } from "./vault/ring.ts";
 import { openVault, type Vault } from "./vault/vault.ts";
@@ -105,6 +106,11 @@ export interface Keeper {
   abandon(itemId: string, reason: { readonly note: string }): Promise<Result<ItemView, KeeperFailure>>;
   /** Takes the user's name off everything, once all of their Items are removed; says of how many it was. */
   forgetUser(userId: string): Promise<Result<{ readonly items: number }, KeeperFailure>>;
+  /**
+   * Deletes what is only of the past and grows: sweeps that are over, settled intents, and in the history the webhooks that
+   * all subscribers have read. Items, changes and what has to be told to Plaid's support stay. It may be broken off.
+   */
+  prune(options: PruneOptions): Promise<Result<Pruned, KeeperFailure>>;
   /** Items as the keeper knows them, page by page: ask again with `after: next`. 100 a page unless told. */
   list(
     selection?: Selection,

@@ -28,6 +28,7 @@ const looks = (id: string): Readonly<Record<string, readonly string[]>> => ({
   items: ["items", "--all"],
   show: ["show", id],
   "keys list": ["keys", "list"],
+  prune: ["prune", "--older-than", "1d", "--dry-run"],
   "sweep list": ["sweep", "list"],
   "sweep status": ["sweep", "status"],
   "sweep report": ["sweep", "report", "1"],
@@ -50,6 +51,7 @@ const changes: Readonly<Record<string, readonly string[]>> = {
   "keys rotate": ["keys", "rotate"],
   "keys reencrypt": ["keys", "reencrypt"],
   "keys retire": ["keys", "retire", "--all", "--yes"],
+  prune: ["prune", "--older-than", "1d", "--yes"],
 };
 
 const acts = (id: string): Readonly<Record<string, readonly string[]>> => ({
@@ -205,7 +207,7 @@ test("what changes the database alone needs no credentials and no escrow, calls 
   assert.equal(left, 1);
   const seen = rowsOf(world)["events"]!.length;
   const at = Date.now();
-  const later: Readonly<Record<string, number>> = { "keys retire": 10 * 60_000 };
+  const later: Readonly<Record<string, number>> = { "keys retire": 10 * 60_000, prune: 2 * 86_400_000 };
   for (const [name, argv] of Object.entries(changes)) {
     const before = rowsOf(world);
     await world.done(argv, { env, now: () => at + (later[name] ?? 0) });
@@ -217,7 +219,12 @@ test("what changes the database alone needs no credentials and no escrow, calls 
   const events = rowsOf(world)["events"]!.slice(seen) as readonly Row[];
   assert.deepEqual(
     [...new Set(events.map(({ kind, actor }) => `${kind} by ${actor}`))],
-    ["user.forgotten by cli:anna", "sweep.cancelled by cli:anna", "key.retired by cli:anna"],
+    [
+      "user.forgotten by cli:anna",
+      "sweep.cancelled by cli:anna",
+      "key.retired by cli:anna",
+      "sweep.pruned by cli:anna",
+    ],
   );
   const [item] = JSON.parse(`[${await world.done(["items", "--user", "u_1", "--json"], { env })}]`) as Row[];
   await world.done(["rotate", item!["item_id"] as string]);

@@ -14,6 +14,7 @@ import { register as registerKeys } from "./keys.ts";
 import { register as registerLink } from "./link.ts";
 import { register as registerMove } from "./move.ts";
 import { createOut } from "./out.ts";
+import { register as registerPrune } from "./prune.ts";
 import { forward, register as registerSandbox } from "./sandbox.ts";
 import { masked, secretIn } from "./secret-words.ts";
 import { register as registerServe } from "./serve.ts";
@@ -31,6 +32,7 @@ const registers: readonly Register[] = [
   registerWorker,
   registerMove,
   registerKeys,
+  registerPrune,
   registerServe,
   registerDoctor,
   registerSandbox,
