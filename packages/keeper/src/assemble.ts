@@ -21,6 +21,7 @@ import { Salvage } from "./lifecycle/salvage.ts";
 import { listItems } from "./lifecycle/selection.ts";
 import { abandon } from "./lifecycle/stranded.ts";
 import { itemIdOf } from "./lifecycle/texts.ts";
+import { createUsage } from "./lifecycle/usage.ts";
 import { lender } from "./lifecycle/use.ts";
 import { publicTokenTaker } from "./hosted.ts";
 import { createNews } from "./news.ts";
@@ -77,6 +78,7 @@ export async function assemble(
 
   const acts = createActs(means, salvage, flights);
   const link = linker(means, salvage);
+  const usage = createUsage(means);
   const news = createNews(means, lender(means, flights), {
     closing: door.closing,
     onRefusal,
@@ -123,6 +125,7 @@ export async function assemble(
   opened.push(
     () => salvage.idle(),
     () => news.close(),
+    () => usage.close(),
     () => door.idle(),
     () => sweeping.close(),
     () => clearInterval(timer),
@@ -174,7 +177,7 @@ export async function assemble(
     list: (selection = {}, page = {}) => counted(() => listItems(means, selection, page)),
     find: (itemId) => counted(() => readView(means, itemIdOf(itemId))),
     get: (itemId) => counted(() => news.get(itemIdOf(itemId))),
-    use: (itemId, work) => counted(() => news.use(itemIdOf(itemId), work)),
+    use: (itemId, work) => counted(() => news.use(itemIdOf(itemId), work, usage.lent)),
     rotate: (itemId, { from } = {}) =>
       counted(async () => {
         const done = await news.during(itemIdOf(itemId), () => acts.rotate(itemId, from));

@@ -39,14 +39,18 @@ export function createWatch(lend: Lend, inbox: Pick<Inbox, "notice">, now: () =>
   };
 
   return {
-    async use(itemId, work) {
+    async use(itemId, work, lent) {
       // Looked at once it stands: what a token was refused that was rotated meanwhile says nothing of the Item.
       let at = now();
       try {
-        const used = await lend(itemId, (token) => {
-          at = now();
-          return work(token);
-        });
+        const used = await lend(
+          itemId,
+          (token) => {
+            at = now();
+            return work(token);
+          },
+          lent,
+        );
         if (used.ok) look(itemId, at, used.value);
         return used;
       } catch (thrown) {

@@ -191,7 +191,7 @@ async function heldBy({ sql, clock }: Awaited<ReturnType<typeof stage>>, sweepId
       .selectAll()
       .where("sweep_id", "=", sweepId)
       .executeTakeFirstOrThrow(),
-    parameters: { acknowledgeWithinMs: 1, silentAfterMs: 1 },
+    parameters: { acknowledgeWithinMs: 1, silentAfterMs: 1, unusedAfterMs: 1 },
     signal: new AbortController().signal,
     tally: {},
     tick: () => {},

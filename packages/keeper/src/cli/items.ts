@@ -144,6 +144,7 @@ async function tell({ out }: Pick<Call<unknown>, "out">, record: ItemRecord, now
     ["linked", moments(item.linked_at)],
     ["checked", moments(item.checked_at)],
     ["last webhook", moments(item.last_webhook_at)],
+    ["last used", moments(item.used_at)],
     ...(item.consent_expires_at === null
       ? []
       : ([["consent ends", moments(item.consent_expires_at)]] as const)),

@@ -74,6 +74,7 @@ export const findingWords: Readonly<Record<Finding["kind"], string>> = {
   "expires-in-7-days": "access ends within 7 days",
   "expires-in-30-days": "access ends within 30 days",
   silent: "no webhook has come for long",
+  unused: "billed, and used by nobody for long",
   "stale-webhook": "the webhook is another one",
   duplicate: "the same login of the same user",
   stranded: "the token is lost; the report has the texts for Plaid's support",

@@ -27,10 +27,12 @@ export const register: Register = (cli) => {
 };
 
 function registerOperations(sweep: Cli): void {
-  sweep.add<Submitting & { readonly webhook?: string; readonly silentAfter?: string }>(
+  sweep.add<
+    Submitting & { readonly webhook?: string; readonly silentAfter?: string; readonly unusedAfter?: string }
+  >(
     {
       name: "audit",
-      does: "asks Plaid about each Item; the report says which need the user, end soon, are silent, double or stranded",
+      does: "asks Plaid about each Item; the report says which need the user, end soon, are silent, unused, double or stranded",
       examples: [
         "sett sweep audit",
         "sett sweep audit --webhook https://app.example/plaid --silent-after 14d",
@@ -40,12 +42,19 @@ function registerOperations(sweep: Cli): void {
     (command) =>
       submitted(command)
         .option("--webhook <url>", "what the webhook should be; others are found", webUrl)
-        .option("--silent-after <span>", "without a webhook for so long an Item is silent; 7d unless told"),
+        .option("--silent-after <span>", "without a webhook for so long an Item is silent; 7d unless told")
+        .option(
+          "--unused-after <span>",
+          "billed, and lent to nobody for so long, it is unused; 60d unless told",
+        ),
     async (call) => {
-      const { webhook, silentAfter } = call.options;
+      const { webhook, silentAfter, unusedAfter } = call.options;
+      const given = (option: string, span: string | undefined) =>
+        span === undefined ? undefined : spanOf(option, span);
       return (await submitting()).submitSweep(call, "audit", {
         webhook,
-        silentAfterMs: silentAfter === undefined ? undefined : spanOf("--silent-after", silentAfter),
+        silentAfterMs: given("--silent-after", silentAfter),
+        unusedAfterMs: given("--unused-after", unusedAfter),
       });
     },
   );

@@ -225,4 +225,11 @@ export const migrations: readonly Migration[] = [
       create index intents_by_item on intents (item_id, opened_at) where item_id is not null and kind <> 'exchange';
     `,
   },
+  {
+    number: 6,
+    name: "when an Item was last used",
+    sql: `
+      alter table items add column used_at {integer};
+    `,
+  },
 ];

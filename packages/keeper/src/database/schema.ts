@@ -78,6 +78,8 @@ export interface ItemsTable {
   linked_at: number;
   checked_at: TimeOrNull;
   last_webhook_at: TimeOrNull;
+  /** When the token was last lent, written down once a day; null where it never was, or not since the schema counts it. */
+  used_at: TimeOrNull;
   consent_expires_at: TimeOrNull;
   disconnect_at: TimeOrNull;
   removed_at: TimeOrNull;

@@ -83,6 +83,7 @@ const newItem = {
   created_at: null,
   checked_at: null,
   last_webhook_at: null,
+  used_at: null,
   consent_expires_at: null,
   disconnect_at: null,
   removed_at: null,

@@ -29,6 +29,7 @@ const viewed = [
   "linked_at",
   "checked_at",
   "last_webhook_at",
+  "used_at",
   "consent_expires_at",
   "disconnect_at",
   "removed_at",

@@ -7,6 +7,7 @@ import { saysDeadToken, type KeeperFailure } from "./failure.ts";
 import { intentIsOpen } from "./ledger.ts";
 import { databaseFailed, openText, type Means } from "./means.ts";
 import { strandingOf } from "./stranded.ts";
+import type { Lent } from "./usage.ts";
 
 /** With so many rotations during one piece of work, somebody is rotating in a circle. */
 const maxRounds = 10;
@@ -14,12 +15,17 @@ const maxRounds = 10;
 interface Loan {
   readonly token: string;
   readonly version: number;
+  readonly usedAt: number | null;
 }
 
-/** Lends tokens: see `Keeper.use`. What it gives or throws of the work is never the refusal of a token that was rotated away. */
+/**
+ * Lends tokens: see `Keeper.use`. What it gives or throws of the work is never the refusal of a token that was rotated away.
+ * `lent` is told where that is to count as use of the Item.
+ */
 export type Lend = <Value>(
   itemId: string,
   work: (access_token: string) => Promise<Value>,
+  lent?: Lent,
 ) => Promise<Result<Value, KeeperFailure>>;
 
 export function lender(means: Means, flights: Flights): Lend {
@@ -27,7 +33,7 @@ export function lender(means: Means, flights: Flights): Lend {
   const find = means.database.statement<{ item_id: string }, Row>((sql, value) =>
     sql
       .selectFrom("items")
-      .select(["state", "token", "token_version"])
+      .select(["state", "token", "token_version", "used_at"])
       .select(intentIsOpen("rotate").as("turning"))
       .where("items.item_id", "=", value("item_id"))
       .where("environment", "=", means.environment),
@@ -51,12 +57,13 @@ export function lender(means: Means, flights: Flights): Lend {
         continue;
       }
       const token = await openText(means, row.token, { purpose: "token", subject: itemId });
-      return token.ok ? ok({ token: token.value, version: row.token_version }) : token;
+      return token.ok ? ok({ token: token.value, version: row.token_version, usedAt: row.used_at }) : token;
     }
   };
 
-  return async (itemId, work) => {
+  return async (itemId, work, lent) => {
     let loan = await borrow(itemId);
+    if (loan.ok) lent?.(itemId, loan.value.usedAt);
     for (let round = 1; round <= maxRounds; round++) {
       if (!loan.ok) return loan;
       const { token, version } = loan.value;
@@ -81,6 +88,7 @@ interface Row {
   readonly state: string;
   readonly token: Buffer | null;
   readonly token_version: number;
+  readonly used_at: number | null;
   readonly turning: unknown;
 }
 

@@ -12,6 +12,7 @@ import type { SweepOptions, SweepOrder } from "./sweep.ts";
 const usualShard = 500;
 const usualAcknowledgeMs = 3_600_000;
 const usualSilentMs = 7 * 24 * 3_600_000;
+const usualUnusedMs = 60 * 24 * 3_600_000;
 
 const operations: Readonly<Record<SweepOperation, true>> = {
   audit: true,
@@ -36,6 +37,7 @@ const options: Readonly<Record<keyof SweepOptions | "dryRun", true>> = {
   note: true,
   acknowledgeWithinMs: true,
   silentAfterMs: true,
+  unusedAfterMs: true,
   shardSize: true,
   onDone: true,
   dryRun: true,
@@ -79,12 +81,17 @@ function parametersFrom(operation: SweepOperation, given: SweepOptions): Paramet
   if (webhook !== undefined) refuseUnlessUrl(webhook);
   if (reason !== undefined && operation !== "remove") throw new TypeError("`reason` is for removals");
   refuseUnlessReason(reason);
-  const { acknowledgeWithinMs = usualAcknowledgeMs, silentAfterMs = usualSilentMs } = given;
+  const {
+    acknowledgeWithinMs = usualAcknowledgeMs,
+    silentAfterMs = usualSilentMs,
+    unusedAfterMs = usualUnusedMs,
+  } = given;
   return {
     ...(webhook !== undefined && { webhook }),
     ...(reason !== undefined && { reason }),
     acknowledgeWithinMs: spanOf("acknowledgeWithinMs", acknowledgeWithinMs),
     silentAfterMs: spanOf("silentAfterMs", silentAfterMs),
+    unusedAfterMs: spanOf("unusedAfterMs", unusedAfterMs),
   };
 }
 

@@ -1,5 +1,5 @@
-// An audit asks Plaid about each Item, takes the answer as the inbox takes one, and says what it found. Of billed
-// products without use it can say nothing: the keeper does not know what is done with a token that it lends.
+// An audit asks Plaid about each Item, takes the answer as the inbox takes one, and says what it found. What is done with a
+// token that is lent the keeper does not know; that nobody has borrowed one it does.
 
 import { Item, ok, type ItemGetResponse, type Result } from "sett";
 import { sql as raw } from "kysely";
@@ -10,6 +10,7 @@ import type { Observation } from "../inbox/state.ts";
 import { saysDeadToken, type ForSupport, type KeeperFailure } from "../lifecycle/failure.ts";
 import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
 import { strandingsOf } from "../lifecycle/stranded.ts";
+import { countedSince } from "../lifecycle/usage.ts";
 import { asItWas, noteLimit, judge, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { done, failed, tallyOf, type Ended, type Entry, type Held } from "./settle.ts";
@@ -26,6 +27,9 @@ interface Row {
   readonly key_id: string | null;
   readonly linked_at: number;
   readonly last_webhook_at: number | null;
+  readonly used_at: number | null;
+  /** Since when uses are written down in this database. */
+  readonly counted_since: number;
   readonly consent_expires_at: number | null;
   readonly disconnect_at: number | null;
   readonly webhook: string | null;
@@ -133,6 +137,10 @@ function findings({ parameters }: Held, row: Row, { item }: ItemGetResponse, now
   const { last_webhook_at } = row;
   if (now - Math.max(last_webhook_at ?? 0, row.linked_at) > parameters.silentAfterMs)
     said.push({ kind: "silent", last_webhook_at });
+  const { billed_products: billed } = item;
+  const { used_at } = row;
+  const idle = now - Math.max(used_at ?? 0, row.linked_at, row.counted_since);
+  if (billed.length > 0 && idle > parameters.unusedAfterMs) said.push({ kind: "unused", billed, used_at });
   const webhook = item.webhook ?? null;
   if (parameters.webhook !== undefined && webhook !== parameters.webhook)
     said.push({ kind: "stale-webhook", webhook });
@@ -195,7 +203,7 @@ async function look(
       .innerJoin("items", "items.item_id", "wanted.id")
       .select(["items.item_id", "items.state", "items.error_code", "items.token", "items.key_id"])
       .select(["items.linked_at", "items.last_webhook_at", "items.consent_expires_at"])
-      .select(["items.disconnect_at", "items.webhook", "items.revision"])
+      .select(["items.disconnect_at", "items.webhook", "items.revision", "items.used_at"])
       .execute();
     const twins = sql
       .selectFrom(rows("wanted", ids))
@@ -212,16 +220,27 @@ async function look(
       sql,
       (await items).flatMap(({ item_id, state }) => (state === "stranded" ? [item_id] : [])),
     );
-    return { items: await items, twins: Map.groupBy(await twins, ({ item_id }) => item_id), strandings };
+    const { applied_at } = await sql
+      .selectFrom("migrations")
+      .select("applied_at")
+      .where("number", "=", countedSince)
+      .executeTakeFirstOrThrow();
+    return {
+      items: await items,
+      applied_at,
+      twins: Map.groupBy(await twins, ({ item_id }) => item_id),
+      strandings,
+    };
   });
   if (!read.ok) return { ok: false, error: databaseFailed(read.error) };
-  const { items, twins, strandings } = read.value;
+  const { items, twins, strandings, applied_at } = read.value;
   return ok(
     new Map(
       items.map((row) => [
         row.item_id,
         {
           ...row,
+          counted_since: applied_at,
           stranding: strandings.get(row.item_id),
           duplicates: (twins.get(row.item_id) ?? []).map(({ twin }) => twin).sort(),
         },

@@ -159,6 +159,15 @@ function ofFinding(finding: Finding): { readonly what: string; readonly todo: st
             : `No webhook has come since ${day(finding.last_webhook_at)}.`,
         todo: "See whether its webhook URL reaches you.",
       };
+    case "unused":
+      return {
+        what:
+          `It is billed for ${finding.billed.join(", ")}, and ` +
+          (finding.used_at === null
+            ? "nobody has ever used it."
+            : `nobody has used it since ${day(finding.used_at)}.`),
+        todo: "Use it, or remove it: it is billed as long as it lives.",
+      };
     case "stale-webhook":
       return { what: `Its webhook is ${finding.webhook ?? "not set"}.`, todo: "Move it: a sweep `webhook`." };
     case "duplicate":

@@ -19,6 +19,7 @@ export interface Parameters {
   readonly reason?: Items.RemoveReason;
   readonly acknowledgeWithinMs: number;
   readonly silentAfterMs: number;
+  readonly unusedAfterMs: number;
 }
 
 /** Who holds it works on the shard. */

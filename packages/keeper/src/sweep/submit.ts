@@ -90,7 +90,7 @@ export async function rollBack(means: Means, sweepId: number): Outcome<Submitted
   if (old.operation !== "webhook") throw new TypeError("only a sweep that moved webhooks can be rolled back");
   const opened = await parametersOf(means, old);
   if (!opened.ok) return opened;
-  const { acknowledgeWithinMs, silentAfterMs } = opened.value;
+  const { acknowledgeWithinMs, silentAfterMs, unusedAfterMs } = opened.value;
   const freeze = async (sql: Sql, newId: number): Outcome<bigint> => {
     if (!(await takeShards(means, sql, sweepId)))
       return err({ kind: "wrong-state", sweep_id: sweepId, state: old.state });
@@ -123,7 +123,7 @@ export async function rollBack(means: Means, sweepId: number): Outcome<Submitted
     operation: "webhook",
     selection: JSON.parse(old.selection) as Selection,
     order: "item_id",
-    parameters: { acknowledgeWithinMs, silentAfterMs },
+    parameters: { acknowledgeWithinMs, silentAfterMs, unusedAfterMs },
     note: old.note,
     rolls_back: sweepId,
     shardSize: old.shard_size,

@@ -39,6 +39,8 @@ export interface SweepOptions {
   readonly acknowledgeWithinMs?: number | undefined;
   /** `audit`: after how long without a webhook an Item counts as silent, in milliseconds; 7 days unless told. */
   readonly silentAfterMs?: number | undefined;
+  /** `audit`: after how long without a `use` an Item that Plaid bills counts as unused, in milliseconds; 60 days unless told. */
+  readonly unusedAfterMs?: number | undefined;
   /** Items to a shard, which is what one worker has at a time; 500 unless told. */
   readonly shardSize?: number | undefined;
   /** Called once when the sweep is over, while this keeper is open; what it throws goes to `onProblem`. The history has it as `sweep.done` or `sweep.cancelled`. */
@@ -108,6 +110,8 @@ export type Finding =
   | { readonly kind: "expires-in-7-days" | "expires-in-30-days"; readonly at: number }
   /** No webhook has come for long; `last_webhook_at` is null where none ever came. */
   | { readonly kind: "silent"; readonly last_webhook_at: number | null }
+  /** Plaid bills these products, and for long nobody has used the Item; `used_at` is null where nobody ever has. */
+  | { readonly kind: "unused"; readonly billed: readonly string[]; readonly used_at: number | null }
   | { readonly kind: "stale-webhook"; readonly webhook: string | null }
   /** The same login of the same user. */
   | { readonly kind: "duplicate"; readonly of: readonly string[] }

@@ -1,0 +1,54 @@
+// When the token of each Item was last lent, written down once a day, so that an audit finds those that are billed and used by nobody.
+// It is written behind those who use Items, many at a time; what a crash loses is written with the next use.
+
+import type { Means } from "./means.ts";
+
+/** Takes that an Item's token is being lent, and when that was last written down. */
+export type Lent = (itemId: string, usedAt: number | null) => void;
+
+export interface Usage {
+  readonly lent: Lent;
+  /** Writes what is still to be written. */
+  close(): Promise<void>;
+}
+
+/** The step of the schema with which uses began to be written down: of the time before it nothing is known. */
+export const countedSince = 6;
+
+const dayMs = 24 * 3_600_000;
+/** So long one use waits for others to be written with. */
+const waitMs = 100;
+const atOnce = 500;
+
+export function createUsage({ database, now, wait }: Pick<Means, "database" | "now" | "wait">): Usage {
+  let used = new Set<string>();
+  let due: Promise<void> | undefined;
+
+  const write = async () => {
+    const ids = [...used].sort();
+    used = new Set();
+    for (let from = 0; from < ids.length; from += atOnce) {
+      const some = { id: { kind: "text", values: ids.slice(from, from + atOnce) } } as const;
+      // Where this fails, the next use says it again.
+      void (await database.read((sql) =>
+        sql
+          .updateTable("items")
+          .from(database.differences.rows("used", some))
+          .set({ used_at: now() })
+          .whereRef("items.item_id", "=", "used.id")
+          .execute(),
+      ));
+    }
+  };
+  return {
+    lent(itemId, usedAt) {
+      if (usedAt !== null && now() - usedAt < dayMs) return;
+      used.add(itemId);
+      due ??= wait(waitMs).then(() => {
+        due = undefined;
+        return write();
+      });
+    },
+    close: write,
+  };
+}
