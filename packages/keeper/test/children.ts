@@ -4,19 +4,25 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { availableParallelism } from "node:os";
+import { built, type Built } from "../../../test/built.ts";
+
+/** By file: each is built once by the test file that runs it. */
+const programs = new Map<string, Promise<Built>>();
 
 /** Runs a program of ours to its end. `killed`: it ended by SIGKILL; any other ending but a good one is a mistake. */
 export async function runProgram(
   file: string,
   order: unknown,
 ): Promise<{ readonly killed: boolean; readonly stdout: string }> {
-  const child = spawn(process.execPath, ["--conditions=@sett/source", file, JSON.stringify(order)]);
+  if (!programs.has(file)) programs.set(file, built(file));
+  const program = await programs.get(file)!;
+  const child = spawn(process.execPath, [program.file, JSON.stringify(order)]);
   const said = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const)
     child[name].setEncoding("utf8").on("data", (text: string) => (said[name] += text));
   const [code, signal] = (await once(child, "close")) as [number | null, string | null];
   const killed = signal === "SIGKILL";
-  if (!killed) assert.equal(code, 0, said.stderr);
+  if (!killed && code !== 0) assert.fail(program.sourced(said.stderr));
   return { killed, stdout: said.stdout };
 }
 

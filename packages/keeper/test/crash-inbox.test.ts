@@ -18,7 +18,7 @@ import { configFor, institution, open, value } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
 
 const program = join(import.meta.dirname, "crash-inbox.ts");
-const { places, escrowFolder } = testPlaces("crash-inbox");
+const { places, copies, escrowFolder, copyFolder } = testPlaces("crash-inbox");
 
 /** What a day brought an Item, as it was sent; the first of it twice. */
 interface Day {
@@ -69,15 +69,24 @@ after(async () => {
   await rm(logs, { recursive: true });
 });
 
+/** A keeper that has the Item, closed: where each death begins, with a copy of it. */
+async function begin(place: keyof typeof places) {
+  const { sandbox, access_token } = day;
+  const [url, escrow] = [await places[place](), escrowFolder()];
+  const keeper = await open(url, escrow, configFor(sandbox), { now: sandbox.control.clock.now });
+  value(await keeper.importItem(access_token));
+  await keeper.close();
+  return { url, escrow };
+}
+const beginnings: { [Place in keyof typeof places]?: ReturnType<typeof begin> } = {};
+
 /** A process that dies at the step, and one after it that does not. Gives what is wrong, and how many steps there were. */
 async function crash(place: keyof typeof places, killAt: number) {
   const { sandbox, access_token, baseUrl, sent, item_id } = day;
   const { now } = sandbox.control.clock;
-  const url = await places[place]();
-  const escrow = escrowFolder();
-  const keeper = await open(url, escrow, configFor(sandbox), { now });
-  value(await keeper.importItem(access_token));
-  await keeper.close();
+  const begun = await (beginnings[place] ??= begin(place));
+  const url = await copies[place](begun.url);
+  const escrow = await copyFolder(begun.escrow);
   const log = join(logs, String(++made));
   appendFileSync(log, "");
 

@@ -22,7 +22,7 @@ const paths = {
 } as const;
 type What = keyof typeof paths;
 
-const { places, escrowFolder } = testPlaces("crash");
+const { places, copies, escrowFolder, copyFolder } = testPlaces("crash");
 
 /** Runs the program. Gives the steps it came to, and whether it was killed at the last of them. */
 async function run(order: Order): Promise<{ readonly killed: boolean; readonly steps: readonly string[] }> {
@@ -30,21 +30,30 @@ async function run(order: Order): Promise<{ readonly killed: boolean; readonly s
   return { killed, steps: stdout.split("\n").slice(0, -1) };
 }
 
-/** An Item, a public token, and the keeper closed: where a crash begins. */
-async function prepare(
-  url: string,
-): Promise<{ sandbox: Sandbox; order: Omit<Order, "what" | "killAt" | "drop" | "first"> }> {
+/** An Item, and the keeper closed: where each crash begins, with a copy of it all. */
+async function begin(place: keyof typeof places) {
   const sandbox = await createSandbox();
+  const [url, escrow] = [await places[place](), escrowFolder()];
   const plaid = configFor(sandbox);
-  const escrow = escrowFolder();
   const keeper = await open(url, escrow, plaid);
   const { item_id } = value(await keeper.link(await publicToken(plaid)));
   await keeper.close();
+  const snapshot = sandbox.control.snapshot();
+  await sandbox.close();
+  return { url, escrow, item_id, snapshot };
+}
+const beginnings: { [Place in keyof typeof places]?: ReturnType<typeof begin> } = {};
+
+async function prepare(
+  place: keyof typeof places,
+): Promise<{ sandbox: Sandbox; order: Omit<Order, "what" | "killAt" | "drop" | "first"> }> {
+  const { url, escrow, item_id, snapshot } = await (beginnings[place] ??= begin(place));
+  const sandbox = await createSandbox();
+  sandbox.control.restore(snapshot);
   const { url: baseUrl } = await sandbox.listen();
-  return {
-    sandbox,
-    order: { url, folder: escrow, baseUrl, item_id, public_token: await publicToken(plaid) },
-  };
+  const public_token = await publicToken(configFor(sandbox));
+  const folder = await copyFolder(escrow);
+  return { sandbox, order: { url: await copies[place](url), folder, baseUrl, item_id, public_token } };
 }
 
 interface Case {
@@ -58,7 +67,7 @@ interface Case {
 
 /** Dies, recovers, and looks at what is left. Gives the steps of both. */
 async function crash(place: keyof typeof places, { what, drop, first, killAt, killRecoveryAt }: Case) {
-  const { sandbox, order } = await prepare(await places[place]());
+  const { sandbox, order } = await prepare(place);
   try {
     const dropped = drop ? paths[what] : null;
     const { steps, killed } = await run({ ...order, what, killAt, drop: dropped, first });

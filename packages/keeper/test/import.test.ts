@@ -2,8 +2,6 @@
 // import that was killed anywhere goes on where it was.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +10,7 @@ import { inspect } from "node:util";
 import { Item, unwrap } from "sett";
 import type { ImportOptions, ImportOutcome } from "../src/lifecycle/import-many.ts";
 import type { Keeper, KeeperOptions } from "../src/keeper.ts";
+import { runProgram } from "./children.ts";
 import type { ImportOrder } from "./import-child.ts";
 import { failure, institution, open, publicToken, value, violations } from "./lifecycle-world.ts";
 import { chunks, manyItems } from "./moving-world.ts";
@@ -357,10 +356,8 @@ describe("an import of 2 000 rows that is killed", () => {
           file,
           killAt,
         };
-        const program = join(import.meta.dirname, "import-child.ts");
-        const child = spawn(process.execPath, ["--conditions=@sett/source", program, JSON.stringify(order)]);
-        const [, signal] = (await once(child, "close")) as [number | null, string | null];
-        assert.equal(signal, "SIGKILL");
+        const { killed } = await runProgram(join(import.meta.dirname, "import-child.ts"), order);
+        assert.ok(killed);
 
         const keeper = await open(order.url, order.folder, world.plaid, { budget: false });
         try {

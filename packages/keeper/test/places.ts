@@ -1,6 +1,6 @@
 // Where a test's databases are: a folder of its own for SQLite, a PostgreSQL of its own, both gone when its file ends.
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
@@ -19,12 +19,23 @@ export function testPlaces(name: string) {
     await postgres.stop();
     await rm(folder, { recursive: true });
   });
+  const copyFolder = async (from: string) => {
+    const to = join(folder, `copy-${++made}`);
+    await cp(from, to, { recursive: true });
+    return to;
+  };
   return {
     /** A database that nobody has used: what `openKeeper` is told. */
     places: {
       SQLite: async () => join(folder, `data-${++made}`),
       PostgreSQL: () => postgres.createDatabase(`${name}-${++made}`),
     },
+    /** Another database with the same in it as one that nobody has open. */
+    copies: {
+      SQLite: copyFolder,
+      PostgreSQL: (url: string) => postgres.createDatabase(`${name}-${++made}`, url),
+    },
+    copyFolder,
     /** The name of a folder that nobody has used, to be made by whoever uses it. */
     newFolder: () => join(folder, `folder-${++made}`),
     /** The same, for an escrow. */
