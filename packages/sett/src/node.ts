@@ -9,16 +9,25 @@ import type { Receiver } from "./webhook/receiver.ts";
 /** A transport over connections of its own; close it when the program ends. */
 export type PooledPost = Post & { close(): Promise<void> };
 
+/** Where a module is; null where it is not, and in CommonJS that a bundler has made: import.meta is empty there. */
+const whereIs = (name: string): string | null => {
+  try {
+    return import.meta.resolve(name);
+  } catch {
+    return null;
+  }
+};
+
+const decoder = new TextDecoder();
+
 /**
  * A transport for servers: kept-alive connections to each host, at a fraction of the CPU time of fetch. It needs
  * the package `undici` (an optional peer dependency: `npm install undici`), and throws a TypeError without it.
  */
 export function pooledPost({ connections = 64 }: { readonly connections?: number } = {}): PooledPost {
-  try {
-    import.meta.resolve("undici");
-  } catch {
+  // A file that is not where its package says is part of a bundle, and so is undici then.
+  if (whereIs("sett/node") === import.meta.url && !whereIs("undici"))
     throw new TypeError("pooledPost needs the package undici: npm install undici");
-  }
   let loading: Promise<typeof import("undici")> | undefined;
   const pools = new Map<string, import("undici").Pool>();
 
@@ -35,8 +44,10 @@ export function pooledPost({ connections = 64 }: { readonly connections?: number
     const chunks: Uint8Array[] = [];
     let status = 0;
     let received: Record<string, string | string[] | undefined> = {};
+    // Whoever does not say so may be answered in any coding, and this does not decode.
+    const plain = { ...headers, "Accept-Encoding": "identity" };
     pool.dispatch(
-      { method: "POST", path: url.slice(slash), headers, body },
+      { method: "POST", path: url.slice(slash), headers: plain, body },
       {
         onRequestStart: (controller) => {
           // A request that waited for a connection until its call ended: undici drops it and keeps the connection.
@@ -51,7 +62,8 @@ export function pooledPost({ connections = 64 }: { readonly connections?: number
           chunks.push(chunk);
         },
         onResponseEnd: () => {
-          const text = Buffer.concat(chunks).toString();
+          // As fetch does it: without a byte order mark.
+          const text = decoder.decode(Buffer.concat(chunks));
           resolve({ status, headers: { get: (name) => received[name]?.toString() }, body: text });
         },
         onResponseError: (_controller, error) => reject(error),
@@ -130,9 +142,11 @@ export const fastifyReceiver =
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
     app.post(url, async (request, reply) => {
-      reply.hijack();
       const bytes = isRaw(request.body) ? request.body : "";
-      await send(reply.raw, await receiver(toRequest(request.raw, bytes)));
+      const answer = await receiver(toRequest(request.raw, bytes));
+      // Not before: what is thrown until then Fastify answers; a request that was taken from it nobody would.
+      reply.hijack();
+      await send(reply.raw, answer);
     });
   };
 

@@ -7,6 +7,7 @@ import {
   advice,
   bind,
   call,
+  describe as inOneLine,
   happened,
   Item,
   Link,
@@ -178,7 +179,27 @@ describe("a programmer's mistake is a TypeError that names the field, repeats no
       /config\.baseUrl/,
       (c) => Item.get("t", { ...c, baseUrl: "http://u:5150@h" }),
     ],
+    [
+      "a base URL that lost its host, so that its path would be the host",
+      /config\.baseUrl/,
+      (c) => Item.get("t", { ...c, baseUrl: "https:///5150" }),
+    ],
+    [
+      "a base URL that lost its host, so that its path would be the host, with backslashes",
+      /config\.baseUrl/,
+      (c) => Item.get("t", { ...c, baseUrl: "https://\\5150" }),
+    ],
+    [
+      "a base URL that is none",
+      /config\.baseUrl/,
+      (c) => Item.exchangePublicToken("t", { ...c, baseUrl: "http://h:515000" }),
+    ],
     ["a time-out that is none", /config\.timeoutMs/, (c) => Item.get("t", { ...c, timeoutMs: Number.NaN })],
+    [
+      "a time-out that is text",
+      /config\.timeoutMs/,
+      (c) => Item.get("t", { ...c, timeoutMs: "5150" as unknown as number }),
+    ],
     [
       "a webhook that is not http",
       /webhook must be an http/,
@@ -294,6 +315,26 @@ describe("an answer", () => {
     }
   });
 
+  test("that is Plaid's error is refused under any status, and done is nothing", async () => {
+    for (const make of [
+      (c: Config) => Item.remove(token, c),
+      (c: Config) => call("/processor/token/create", {}, c),
+      (c: Config) => Item.get(token, c),
+      (c: Config) => Sandbox.setVerificationStatus(token, "a", "verification_expired", c),
+    ]) {
+      const { config, sent } = scripted(refusal(200, "INVALID_API_KEYS", "INVALID_INPUT"));
+      const failure = await failureOf(make(config));
+      assert.equal(failure.kind === "refused" && failure.error.error_code, "INVALID_API_KEYS");
+      assert.deepEqual([happened(failure), sent.length], ["no", 1]);
+    }
+  });
+
+  test("of a call for which sett has no function may have an error_code among its fields", async () => {
+    const body = { error_code: "X", request_id: "r" };
+    const { config } = scripted(answer(200, body));
+    assert.deepEqual(unwrap(await call("/some/report", {}, config)), body);
+  });
+
   test("whose item is no Item is unreadable", async () => {
     const { config } = scripted(answer(200, { item: { webhook: "" }, request_id: "r" }));
     const failure = await failureOf(Item.get(token, { ...config, retries: 0 }));
@@ -324,6 +365,8 @@ describe("sending again", () => {
     "a route lost in mid-call": networkError("EHOSTUNREACH", "read"),
     "an error without a code": new TypeError("Failed to fetch"),
     "a 500": refusal(500, "INTERNAL_SERVER_ERROR", "API_ERROR"),
+    "a 500 under another status": refusal(400, "INTERNAL_SERVER_ERROR", "API_ERROR"),
+    "no answer of its transport's": undefined as unknown as sett.Answer,
     "a proxy's 502": answer(502, "<html>", "text/html"),
     "cut JSON": answer(200, "{"),
   };
@@ -396,6 +439,74 @@ describe("sending again", () => {
       ],
     );
   });
+});
+
+test("a signal that is none is a TypeError, and no timer keeps the process", async (t) => {
+  const { config, sent } = scripted(itemAnswer());
+  const timers = t.mock.method(globalThis, "setTimeout");
+  const signal = new AbortController() as unknown as AbortSignal;
+  await assert.rejects(Item.get(token, { ...config, signal }), TypeError);
+  assert.deepEqual([timers.mock.callCount(), sent], [0, []]);
+});
+
+test("onAttempt cannot end the process by rejecting", async (t) => {
+  const unhandled = t.mock.fn();
+  process.on("unhandledRejection", unhandled);
+  t.after(() => process.off("unhandledRejection", unhandled));
+  const { config } = scripted(answer(200, { access_token: "a", item_id: "i", request_id: "r" }));
+  const onAttempt = () => Promise.reject(new Error("a bug in a log line")) as unknown as void;
+  unwrap(await Item.exchangePublicToken("p", { ...config, onAttempt }));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(unhandled.mock.callCount(), 0);
+});
+
+test("whatever a transport throws or gives back, the failure is of the declared types", async () => {
+  const circular: Record<string, unknown> = {};
+  circular["message"] = circular;
+  const thrown = [
+    new DOMException("too long", "TimeoutError"),
+    { code: 10n, message: 10n },
+    circular,
+    { code: circular },
+    new AggregateError([circular]),
+    "text",
+    null,
+    undefined,
+  ];
+  const posts: sett.Post[] = [
+    ...thrown.map((each) => () => Promise.reject(each as Error)),
+    ...[undefined, null, 0].map((each) => () => Promise.resolve(each as unknown as sett.Answer)),
+  ];
+  for (const post of posts) {
+    const { config } = scripted(itemAnswer());
+    const failure = await failureOf(Item.get(token, { ...config, retries: 0, post }));
+    assert.ok(failure.kind === "unanswered");
+    assert.equal(failure.why, "disconnected");
+    for (const text of [failure.code, failure.detail])
+      assert.ok(text === null || typeof text === "string", inOneLine(failure));
+  }
+});
+
+test("an error type and a code that are new say what to do under any status", async () => {
+  for (const [reply, action] of [
+    [refusal(400, "BRAND_NEW_LIMIT", "RATE_LIMIT_EXCEEDED"), { action: "retry", delayMs: 60_000 }],
+    [refusal(400, "BRAND_NEW", "API_ERROR"), { action: "retry", delayMs: 1_000 }],
+    [refusal(400, "BRAND_NEW", "INVALID_INPUT"), { action: "fix-request" }],
+    [refusal(400, "BRAND_NEW", "ITEM_ERROR"), { action: "investigate" }],
+  ] as const) {
+    const { config } = scripted(reply);
+    assert.deepEqual(advice(await failureOf(Item.get(token, config))), action);
+  }
+});
+
+test("describe keeps to one line, whatever Plaid or the network says", async () => {
+  for (const reply of [
+    refusal(400, "ITEM_LOCKED", "ITEM_ERROR", { error_message: "one\ntwo\r\nthree\u2028four" }),
+    new TypeError("fetch failed", { cause: { message: "ssl3_get_record:wrong version number:\n" } }),
+  ]) {
+    const { config } = scripted(reply);
+    assert.doesNotMatch(inOneLine(await failureOf(Item.get(token, config))), /[\r\n\u2028]/);
+  }
 });
 
 describe("an end", () => {

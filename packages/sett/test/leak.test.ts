@@ -174,6 +174,28 @@ test("a secret that begins as another does is masked whole", async () => {
   assert.doesNotMatch(everyPrint(result), /SECOND|third/);
 });
 
+test("a token of Plaid's is masked by its shape, whoever's it is", async () => {
+  const id = "0af2c971-41a6-4fc5-a97d-f2b27ab0a648";
+  for (const kind of ["access", "public", "link", "processor", "user", "assets"]) {
+    for (const env of ["sandbox", "production"]) {
+      const post: Post = async () => plaidError(400, "ITEM_NOT_FOUND", [`${kind}-${env}-${id}`]);
+      const result = await Item.get("t", { clientId: "client-1234567890", secret: "secret-123", post });
+      assert.ok(!result.ok && !everyPrint(result.error).includes(id), kind);
+      assert.ok(everyPrint(result.error).includes(`${kind}-${env}-***`));
+    }
+  }
+});
+
+test("a secret stays one although the request that held it is changed while it is under way", async () => {
+  const request = { user_token: "not of Plaid's shape", nested: { password: ["another one of those"] } };
+  const said = [request.user_token, ...request.nested.password];
+  const post: Post = async () => plaidError(400, "INVALID_USER_TOKEN", said);
+  const outcome = call("/user/update", request, { clientId: "client-1234567890", secret: "secret-12", post });
+  request.user_token = "";
+  request.nested.password = [];
+  assert.doesNotMatch(everyPrint(await outcome), /Plaid's shape|one of those/);
+});
+
 test("no TypeError of a mistake shows the values that it is about", async () => {
   await fc.assert(
     fc.asyncProperty(secretText, secretText, async (clientId, secret) => {

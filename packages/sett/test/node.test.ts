@@ -2,14 +2,19 @@
 
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
+import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, test, type TestContext } from "node:test";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
 import express from "express";
 import Fastify from "fastify";
-import { Item, type Config, type Failure } from "../src/index.ts";
+import { fetchPost, Item, type Config, type Failure } from "../src/index.ts";
 import { fastifyReceiver, nodeListener, pooledPost } from "../src/node.ts";
 import { receive, type Receiver, type Reception, type WebhookHandler } from "../src/webhook/index.ts";
 import { itemAnswer } from "./scripted.ts";
@@ -466,6 +471,17 @@ describe("fastifyReceiver", () => {
     assert.equal((await app.inject({ method: "GET", url: "/hooks" })).statusCode, 404);
   });
 
+  test("leaves what a receiver of somebody else's throws to Fastify, rather than nobody", async (t) => {
+    const app = Fastify();
+    t.after(() => app.close());
+    await app.register(
+      fastifyReceiver(() => Promise.reject(new Error("no"))),
+      { url: "/plaid" },
+    );
+    const answer = app.inject({ method: "POST", url: "/plaid", payload: syncUpdates });
+    assert.equal((await answer).statusCode, 500);
+  });
+
   test("says 413 itself to what is longer than Fastify's own limit", async (t) => {
     const { receiver } = await stage();
     const app = Fastify();
@@ -563,6 +579,51 @@ describe("pooledPost", () => {
       assert.match(answer.headers.get("x-two") ?? "", /a,\s*b/);
     }
     assert.equal(requests, statuses.length);
+  });
+
+  test("is answered by a server that compresses for all who do not object", async (t) => {
+    const server = http.createServer((incoming, outgoing) => {
+      if (incoming.headers["accept-encoding"] === "identity") outgoing.end("{}");
+      else outgoing.setHeader("content-encoding", "gzip").end(gzipSync("{}"));
+    });
+    const url = `http://127.0.0.1:${await listening(t, server)}/`;
+    for (const post of [pool(t), fetchPost])
+      assert.equal((await post(url, "{}", {}, signal())).body, "{}", post.name);
+  });
+
+  test("takes a byte order mark off, as fetch does", async (t) => {
+    const server = http.createServer((_, outgoing) => outgoing.end("\uFEFF{}"));
+    const url = `http://127.0.0.1:${await listening(t, server)}/`;
+    for (const post of [pool(t), fetchPost])
+      assert.equal((await post(url, "{}", {}, signal())).body, "{}", post.name);
+  });
+
+  test("says what it needs where undici is not installed, and believes a bundle to hold it", async (t) => {
+    const folder = await realpath(await mkdtemp(join(tmpdir(), "sett-node-")));
+    t.after(() => rm(folder, { recursive: true }));
+    const source = new URL("../src/node.ts", import.meta.url);
+    const load = async (name: string): Promise<typeof import("../src/node.ts")> => {
+      await mkdir(join(folder, name));
+      const text = await readFile(source, "utf8");
+      await writeFile(
+        join(folder, name, "node.ts"),
+        name === "commonjs" ? text.replaceAll("import.meta", "({})") : text,
+      );
+      if (name === "sett")
+        await writeFile(
+          join(folder, name, "package.json"),
+          JSON.stringify({ name, type: "module", exports: { "./node": "./node.ts" } }),
+        );
+      return import(pathToFileURL(join(folder, name, "node.ts")).href);
+    };
+    const installed = await load("sett");
+    assert.throws(() => installed.pooledPost(), { name: "TypeError", message: /npm install undici/ });
+    for (const name of ["bundle", "commonjs"]) {
+      const bundled = (await load(name)).pooledPost();
+      // Not in this bundle, though: it says so when it is asked for.
+      const asked = bundled("http://127.0.0.1:9/", "{}", {}, signal());
+      await assert.rejects(asked, { code: "ERR_MODULE_NOT_FOUND" }, name);
+    }
   });
 
   test("is a transport of Item.get", async (t) => {

@@ -222,6 +222,11 @@ describe("the length of a body", () => {
     assert.match(await deliver(padded(2 ** 20 + 1)), /^413 /);
   });
 
+  test("413 where the bound is no number, as an unset variable makes it", async () => {
+    const { deliver } = await stage(undefined, { maxBytes: Number.NaN });
+    assert.match(await deliver(), /^413 /);
+  });
+
   test("an endless body is not read to its end", async () => {
     let pulled = 0;
     let cancelled = false;

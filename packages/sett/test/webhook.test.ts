@@ -403,6 +403,15 @@ describe("refused", () => {
     });
   }
 
+  test("stale: whatever comes under a clock that tells no number", async () => {
+    const plaid = new SigningPlaid();
+    const delivery = await plaid.sign(await plaid.newKey());
+    for (const now of [() => Number.NaN, () => Date.now as unknown as number]) {
+      const verified = await verifyWebhook(delivery, { keys: plaid.keys(), now });
+      assert.equal(!verified.ok && verified.error.reason, "stale");
+    }
+  });
+
   test("every reason has a row", () => {
     assert.ok(complete);
     const rows = new Set<string>(table.map(([, reason]) => reason));

@@ -22,15 +22,19 @@ export function advice(failure: Failure): Advice {
   if (failure.kind !== "refused") return soon;
   const { error_code, error_type } = failure.error;
   if (Object.hasOwn(errorCodes, error_code)) return errorCodes[error_code as keyof typeof errorCodes];
-  if (failure.status === 429) return { action: "retry", delayMs: 60_000 };
-  if (failure.status >= 500) return soon;
+  if (failure.status === 429 || error_type === "RATE_LIMIT_EXCEEDED")
+    return { action: "retry", delayMs: 60_000 };
+  if (failure.status >= 500 || error_type === "API_ERROR") return soon;
   return error_type === "INVALID_REQUEST" || error_type === "INVALID_INPUT"
     ? { action: "fix-request" }
     : investigate;
 }
 
 /** The failure in one line, for a log or a person. */
-export function describe(failure: Failure): string {
+export const describe = (failure: Failure): string => sentence(failure).replace(/\s+/g, " ");
+
+// Plaid's words and the network's may have several lines: OpenSSL ends all of its own with a line break.
+function sentence(failure: Failure): string {
   const { path, attempts } = failure;
   const done = happened(failure) === "no" ? "it did not happen" : "it may have happened";
   const times = attempts === 1 ? "" : ` after ${attempts} attempts`;

@@ -19,17 +19,11 @@ export function read<Request, Answered>(
   removing: boolean,
 ): Result<Answered, Finding> {
   const unreadable = (why: Unreadable["why"], detail: string | null = null) => {
-    const contentType = headers.get("content-type") ?? null;
+    const type = headers.get("content-type") ?? null;
     // Only what is no success surely carries no token.
-    const seen = masked({ contentType, excerpt: status > 299 ? body : null }, secrets());
-    return err({
-      kind: "unreadable" as const,
-      status,
-      why,
-      detail,
-      ...seen,
-      excerpt: seen.excerpt?.slice(0, 200) ?? null,
-    });
+    const [contentType, page] = masked([type, status > 299 ? body : null] as const, secrets());
+    const excerpt = page && page.slice(0, 200);
+    return err({ kind: "unreadable" as const, status, why, detail, contentType, excerpt });
   };
 
   let parsed;
@@ -38,7 +32,8 @@ export function read<Request, Answered>(
   } catch {
     return unreadable("not-json");
   }
-  if (status === 200 && object.accepts(parsed)) {
+  // Not by the status alone: an error under 200 would pass for the answer of a call that promises no field.
+  if (status === 200 && object.accepts(parsed) && !(parsed.error_type && parsed.error_code)) {
     const missing = invalidField(answer, parsed);
     if (missing) return unreadable("missing-field", missing);
     // Plaid writes "" where an Item has no webhook, and its own schema says null.

@@ -29,7 +29,7 @@ export interface Config {
   readonly random?: (() => number) | undefined;
   /** Waits between attempts. */
   readonly sleep?: ((ms: number) => Promise<unknown>) | undefined;
-  /** Told of each attempt as it ends. What it throws is dropped: a bug in a log line must not lose a token. */
+  /** Told of each attempt as it ends. What it throws or rejects with is dropped: a bug in a log line must not lose a token. */
   readonly onAttempt?: ((attempt: Attempt) => void) | undefined;
 }
 
@@ -70,15 +70,21 @@ export async function callEndpoint<Request extends object, Answered>(
     invalidField(configFields, Object(config), "config.") ?? invalidField(endpoint.request, request);
   if (mistake) throw new TypeError(`${path}: ${mistake}`);
 
-  const { clientId, secret, env = "sandbox", timeoutMs = 30_000, retries = 2, post = fetchPost } = config;
   const {
+    clientId,
+    secret,
+    env = "sandbox",
+    baseUrl = `https://${env}.plaid.com`,
+    post = fetchPost,
+    timeoutMs = 30_000,
+    retries = 2,
     now = () => performance.now(),
     random = Math.random,
     sleep = pause,
     signal: caller,
     onAttempt,
   } = config;
-  const url = (config.baseUrl ?? `https://${env}.plaid.com`).replace(/\/*$/, path);
+  const url = baseUrl.replace(/\/*$/, path);
   const headers = {
     "Content-Type": "application/json",
     "PLAID-CLIENT-ID": clientId,
@@ -86,7 +92,7 @@ export async function callEndpoint<Request extends object, Answered>(
     "Plaid-Version": "2020-09-14",
   };
   const body = JSON.stringify(request);
-  const secrets = () => [secret, clientId, ...secretsIn(request)];
+  const secrets = () => secretsIn(body, [secret, clientId]);
 
   // A call ends with its deadline or its caller's signal, even if the transport ignores both.
   const stopper = new AbortController();
@@ -97,20 +103,25 @@ export async function callEndpoint<Request extends object, Answered>(
     ended();
   };
   const onAbort = () => stop("aborted");
-  const timer = setTimeout(stop, timeoutMs, "timeout");
   const deadline = now() + timeoutMs;
   caller?.addEventListener("abort", onAbort);
+  const timer = setTimeout(stop, timeoutMs, "timeout");
   if (caller?.aborted) onAbort();
 
   const attempt = async (removing: boolean): Promise<Result<Answered, Finding>> => {
-    const kind = signal.aborted ? "unsent" : "unanswered";
+    const unsent = signal.aborted;
     try {
-      const answer = signal.aborted ? undefined : await Promise.race([post(url, body, headers, signal), end]);
+      const answer = !unsent && (await Promise.race([post(url, body, headers, signal), end]));
       if (answer) return read(answer, endpoint, secrets, removing);
     } catch (thrown) {
       if (!signal.aborted) return err(masked(disconnection(thrown), secrets()));
     }
-    return err({ kind, why: signal.reason, code: null, detail: null });
+    return err({
+      kind: unsent ? "unsent" : "unanswered",
+      why: signal.reason ?? "disconnected",
+      code: null,
+      detail: null,
+    });
   };
 
   try {
@@ -129,17 +140,15 @@ export async function callEndpoint<Request extends object, Answered>(
         !(lost && effect === "once") &&
         !signal.aborted &&
         now() + delayMs < deadline;
-      try {
+      // Async, so that a rejection is dropped as a throw is: one that nobody catches ends the process.
+      (async () =>
         onAttempt?.({
           path,
           attempt: attempts,
           durationMs: now() - sent,
           failure,
           retryInMs: again ? delayMs : null,
-        });
-      } catch {
-        // See Config.onAttempt.
-      }
+        }))().catch(() => {});
       if (again) await Promise.race([sleep(delayMs), end]);
       if (!again || signal.aborted) return failure ? err(failure) : (seen as { ok: true; value: Answered });
     }
@@ -149,24 +158,25 @@ export async function callEndpoint<Request extends object, Answered>(
   }
 }
 
-/** 1 where Plaid may have carried out the request that ended so. */
+/** 1 where Plaid may have carried out the request that ended so. The type too, since the status is not promised. */
 const mayHaveHappened = (finding: Finding) =>
   +(finding.kind === "refused"
-    ? finding.status > 499 && finding.error.error_code !== "PLANNED_MAINTENANCE"
+    ? (finding.status > 499 || finding.error.error_type === "API_ERROR") &&
+      finding.error.error_code !== "PLANNED_MAINTENANCE"
     : finding.kind !== "unsent");
 
 /** Whether the same request may fare better in a moment. A spent quota is a 429 too, and does not come back. */
 const isPassing = (finding: Finding) =>
   finding.kind !== "refused" ||
   finding.status > 499 ||
+  finding.error.error_type === "API_ERROR" ||
   (finding.status === 429 && !/CREDITS|TRIAL|ADDITION/.test(finding.error.error_code));
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** What a request holds of secrets, for masking; looked for only once there is something to mask. */
-function secretsIn(request: object): string[] {
-  const secrets: string[] = [];
-  JSON.stringify(request, (key, value) => {
+/** These and what else was sent of secrets, for masking; looked for only once there is something to mask. */
+function secretsIn(body: string, secrets: string[]): string[] {
+  JSON.parse(body, (key, value) => {
     if (/token|secret|password/i.test(key)) secrets.push(...[value].flat().map(String));
     return value;
   });
@@ -185,14 +195,16 @@ export const configFields: Fields = {
   secret: credential,
   "env?": {
     expected: "sandbox or production",
-    accepts: (value) => /^(sandbox|production)$/.test(`${value}`),
+    accepts: (value) => /^(sandbox|production)$/.test(value as string),
   },
   "baseUrl?": {
     expected: "an http(s) URL without credentials or query",
-    accepts: (value) => /^https?:\/\/[^\s@?#]+$/.test(`${value}`),
+    // Without the host, the first name of the path would be the host.
+    accepts: (value) =>
+      /^https?:\/\/(?![/\\])[^\s@?#]+$/.test(value as string) && URL.canParse(value as string),
   },
   "timeoutMs?": {
     expected: "a number of milliseconds, above 0 and below 2^31",
-    accepts: (value) => (value as number) > 0 && (value as number) < 2 ** 31,
+    accepts: (value) => typeof value === "number" && value > 0 && value < 2 ** 31,
   },
 };

@@ -76,6 +76,9 @@ export function masked<Said>(said: Said, secrets: string[]): Said {
     if (secret.length > 7) text = text.replaceAll(JSON.stringify(secret).slice(1, -1), "***");
   }
   return JSON.parse(
-    text.replace(/((access|public|link|processor)-(sandbox|production|development)-)[\w-]*/gi, "$1***"),
+    text.replace(
+      /((access|public|link|processor|user|assets)-(sandbox|production|development)-)[\w-]*/gi,
+      "$1***",
+    ),
   );
 }

@@ -4,6 +4,9 @@ import { callEndpoint, type Config } from "./call.ts";
 import { institutionsGetById } from "./endpoints.ts";
 import type { CountryCode, InstitutionsGetByIdRequest } from "./wire.ts";
 
+// A namespace hides the type of its own name.
+export type { Institution } from "./wire.ts";
+
 /** What more to tell of an institution; each false unless asked for. */
 export type Options = NonNullable<InstitutionsGetByIdRequest["options"]>;
 

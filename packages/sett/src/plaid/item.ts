@@ -11,6 +11,9 @@ import {
 import { url } from "./kinds.ts";
 import type { ItemRemoveRequest } from "./wire.ts";
 
+// A namespace hides the type of its own name.
+export type { Item } from "./wire.ts";
+
 /**
  * Exchanges the public token that Link gave to your page (it lives 30 minutes) for the Item's access token, which
  * never expires and is billed until {@link remove}: save it before anything else. It is never sent twice, because

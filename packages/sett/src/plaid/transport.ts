@@ -23,7 +23,8 @@ export type Post = (
 /**
  * The default transport. Deno's fetch sends a POST again by itself when a kept-alive connection breaks before the
  * answer, unless the body is a stream; a second exchange or rotation that nobody asked for must not be. Browsers do
- * the same and cannot be kept from it (Plaid does not serve them).
+ * the same and cannot be kept from it (Plaid does not serve them). Every fetch does after a 421, which says that the
+ * request was not carried out (RFC 9110, 15.5.20).
  */
 export const fetchPost: Post = async (url, text, headers, signal) => {
   const once = "Deno" in globalThis;
@@ -43,23 +44,22 @@ export const fetchPost: Post = async (url, text, headers, signal) => {
 /** Signs, in a code or a system call, that no connection came to be: nothing was sent. */
 const neverConnected = /REFUSED|NOTFOUND|EAI_|CONNECT_TIMEOUT|OpenSocket|CERT|SIGNED|UNABLE_TO| connect$/i;
 
+/** Whatever somebody's transport throws: a DOMException's code is a number. */
 interface Thrown {
-  readonly cause?: Thrown;
   /** Of an AggregateError: one for each address that was tried. */
   readonly errors?: readonly Thrown[];
-  readonly code?: string;
-  readonly syscall?: string;
-  readonly message?: string;
+  readonly code?: unknown;
+  readonly syscall?: unknown;
+  readonly message?: unknown;
 }
+
+const textOrNull = (value: unknown) => (typeof value === "string" ? value : null);
 
 /** What an exception of a transport tells: whether the request may have been sent, and the words to log. */
 export function disconnection(thrown: unknown) {
   const { cause = thrown } = Object(thrown) as { cause?: unknown };
-  const {
-    code = null,
-    syscall,
-    message = null,
-  } = ((cause as Thrown)?.errors?.[0] ?? Object(cause)) as Thrown;
+  const { code: said, syscall, message } = ((cause as Thrown)?.errors?.[0] ?? Object(cause)) as Thrown;
+  const code = textOrNull(said);
   const kind = neverConnected.test(`${code} ${syscall}`) ? "unsent" : "unanswered";
-  return { kind, why: "disconnected", code, detail: message } as const;
+  return { kind, why: "disconnected", code, detail: textOrNull(message) } as const;
 }

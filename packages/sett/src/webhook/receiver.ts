@@ -97,7 +97,8 @@ async function readAtMost(request: Request, maxBytes: number): Promise<Uint8Arra
     if (done) break;
     chunks.push(value!);
     length += value!.byteLength;
-    if (length > maxBytes) {
+    // Said so that a bound that is no number lets nothing through, rather than all.
+    if (!(length <= maxBytes)) {
       reader!.cancel().catch(() => {});
       return undefined;
     }
