@@ -72,7 +72,7 @@ export function createAnswer(plaid: Plaid, credentials: Credentials, closing: Ab
   const answer = async (call: Call): Promise<Reply> => {
     if (call.method === "OPTIONS") return { status: 204, headers: preflight, body: "" };
     const path = call.path.includes("//") ? call.path.replace(/\/{2,}/g, "/") : call.path;
-    const fault = call.method === "POST" && isPlaidPath(path) ? takeFault(plaid.world, path) : undefined;
+    const fault = call.method === "POST" ? takeFault(plaid.world, path, isPlaidPath(path)) : undefined;
     return fault === undefined ? work(call, path) : strike(fault, call, path);
   };
 
@@ -82,7 +82,12 @@ export function createAnswer(plaid: Plaid, credentials: Credentials, closing: Ab
         plaid.world.commit();
         return proxyPage(fault.status, call);
       }
-      const late = plaid.clock.until(plaid.clock.now() + fault.delayMs).then(() => work(call, path));
+      const { epoch } = plaid.world;
+      const late = plaid.clock.until(plaid.clock.now() + fault.delayMs).then(() => {
+        // It was meant for a world that a restore or a reset has ended.
+        if (plaid.world.epoch !== epoch) throw cutLine();
+        return work(call, path);
+      });
       return Promise.race([late, givenUp(call.signal)]);
     }
     if (fault === "drop-after-commit") work(call, path);
@@ -187,7 +192,7 @@ export function createAnswer(plaid: Plaid, credentials: Credentials, closing: Ab
 function parse(call: Call): Record<string, unknown> {
   const contentType = call.header("content-type");
   if (!contentType) throw new Refusal("INVALID_HEADERS");
-  if (!/^application\/json\b/i.test(contentType)) throw new Refusal("INVALID_BODY");
+  if (!/^application\/json\s*(;|$)/i.test(contentType)) throw new Refusal("INVALID_BODY");
   let body: unknown;
   try {
     body = JSON.parse(call.body);

@@ -4,6 +4,8 @@
 
 /** How long a moving clock waits, in real milliseconds, for work that does not end (a receiver that hangs). */
 const PATIENCE_MS = 1_000;
+/** The clock goes no further: years of five digits have no place in Plaid's dates. */
+export const LATEST_MS = Date.parse("9999-12-31T23:59:59.999Z");
 
 export type ClockState = { readonly offset: number } | { readonly stopped_at: number };
 
@@ -20,6 +22,8 @@ export interface Clock {
   idle(): Promise<void>;
   /** Moves on; `patienceMs` is how long to wait, in real time, for work that does not end by itself. */
   advance(ms: number, patienceMs?: number): Promise<void>;
+  /** Moves on to a time, if it is not there already when its turn comes. */
+  set(time: number, patienceMs?: number): Promise<void>;
   stop(): void;
   run(): void;
   state(): ClockState;
@@ -39,6 +43,8 @@ interface Due {
 /** `changed` is told each new state, to keep it. */
 export function createClock(initial: ClockState, changed: (state: ClockState) => void): Clock {
   let state = initial;
+  /** Whether it runs when nobody moves it; a clock that is being moved stands from instant to instant. */
+  let runs = "offset" in initial;
   /** In order of time; among equals, in the order in which they came. */
   let due: Due[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -47,11 +53,22 @@ export function createClock(initial: ClockState, changed: (state: ClockState) =>
   let waiting = 0;
   /** Counts resets, so that a move learns that its time is no more. */
   let resets = 0;
+  /** What `resets` was when the move under way began; another number once that move's time is no more. */
+  let moveOf: number | undefined;
   const ours = new Set<Promise<unknown>>();
   const receivers = new Set<Promise<unknown>>();
 
   const now = () => ("stopped_at" in state ? state.stopped_at : Date.now() + state.offset);
   const become = (next: ClockState) => changed((state = next));
+  /** What is to be kept of an instant: whether it runs on from there, in case the process dies. */
+  const kept = (time: number): ClockState => (runs ? { offset: time - Date.now() } : { stopped_at: time });
+  const inMove = () => moveOf === resets;
+  const turn = (on: boolean) => {
+    runs = on;
+    if (inMove()) return changed(kept(now()));
+    become(kept(now()));
+    wind();
+  };
 
   /** Runs what is due by now, then sets the alarm for what is due next. */
   const ring = () => {
@@ -91,13 +108,11 @@ export function createClock(initial: ClockState, changed: (state: ClockState) =>
     }
   };
 
-  const move = async (ms: number, patienceMs: number) => {
-    const running = "offset" in state;
-    const began = resets;
-    const target = now() + ms;
-    /** Stands at an instant; what is kept says whether it runs on from there, in case the process dies. */
+  const move = async (targetFrom: (now: number) => number, patienceMs: number) => {
+    const began = (moveOf = resets);
+    const target = Math.min(targetFrom(now()), LATEST_MS);
     const stand = (time: number) => {
-      changed(running ? { offset: time - Date.now() } : { stopped_at: time });
+      changed(kept(time));
       state = { stopped_at: time };
     };
     stand(now());
@@ -112,8 +127,19 @@ export function createClock(initial: ClockState, changed: (state: ClockState) =>
       await settled(patienceMs);
     }
     if (closed || resets !== began) return;
-    become(running ? { offset: target - Date.now() } : { stopped_at: target });
+    become(kept(target));
     wind();
+  };
+  /** Moves come one after the other. */
+  const inTurn = (targetFrom: (now: number) => number, patienceMs = PATIENCE_MS) => {
+    const asked = resets;
+    const moved = moving
+      .then(() => (asked === resets ? move(targetFrom, patienceMs) : undefined))
+      .finally(() => {
+        moveOf = undefined;
+      });
+    moving = moved.catch(() => undefined);
+    return moved;
   };
 
   const add = (entry: Due) => {
@@ -153,22 +179,14 @@ export function createClock(initial: ClockState, changed: (state: ClockState) =>
         await settled(Infinity);
       }
     },
-    advance(ms, patienceMs = PATIENCE_MS) {
-      const moved = moving.then(() => move(ms, patienceMs));
-      moving = moved.catch(() => undefined);
-      return moved;
-    },
-    stop() {
-      become({ stopped_at: now() });
-      wind();
-    },
-    run() {
-      become({ offset: now() - Date.now() });
-      wind();
-    },
-    state: () => state,
+    advance: (ms, patienceMs) => inTurn((from) => from + ms, patienceMs),
+    set: (time, patienceMs) => inTurn((from) => Math.max(time, from), patienceMs),
+    stop: () => turn(false),
+    run: () => turn(true),
+    state: () => (inMove() ? kept(now()) : state),
     reset(next) {
       resets++;
+      runs = "offset" in next;
       for (const { awaited, work } of due.splice(0)) if (awaited) work();
       become(next);
       wind();

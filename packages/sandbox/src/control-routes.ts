@@ -9,6 +9,7 @@ import {
   list,
   missingFields,
   object,
+  oneOf,
   text,
   unknownFields,
   type Fields,
@@ -42,10 +43,7 @@ const moment = {
   accepts: (value: unknown) =>
     (typeof value === "string" || typeof value === "number") && !Number.isNaN(new Date(value).getTime()),
 };
-const disconnectReason = {
-  expected: "INSTITUTION_MIGRATION or INSTITUTION_TOKEN_EXPIRATION",
-  accepts: (value: unknown) => /^INSTITUTION_(MIGRATION|TOKEN_EXPIRATION)$/.test(`${value}`),
-};
+const disconnectReason = oneOf("INSTITUTION_MIGRATION", "INSTITUTION_TOKEN_EXPIRATION");
 
 function routes(control: Control): Route[] {
   const { clock, faults, items, link, keys, webhooks, limits, switches } = control;

@@ -2,6 +2,7 @@
 // Link, rotate keys, disturb webhooks, keep and bring back whole states. Items are named by `item_id`; no call here
 // needs a token. A mistake throws a ControlError, which says what was expected.
 
+import { LATEST_MS } from "./clock.ts";
 import { faultInOrder, type Fault, type FaultOrder } from "./faults.ts";
 import { allInstitutions, type Institution } from "./institutions.ts";
 import * as life from "./life.ts";
@@ -9,8 +10,9 @@ import { faultInLimits, type Limit } from "./limits.ts";
 import { completeLink, exitLink, type LinkChoices } from "./links.ts";
 import type { Plaid } from "./plaid.ts";
 import { isRefusalCode, refusalTable } from "./refusals.ts";
+import { isChange } from "./records.ts";
 import { faultInSwitches, type Switches } from "./switches.ts";
-import { isChange, type DeliveryRecord, type ItemRecord, type KeyRecord, type Snapshot } from "./world.ts";
+import type { DeliveryRecord, ItemRecord, KeyRecord, Snapshot } from "./world.ts";
 
 /** A control call that cannot be carried out. Over HTTP it is a 400. */
 export class ControlError extends TypeError {
@@ -132,6 +134,7 @@ export function createControl(plaid: Plaid): Control {
     if (Number.isNaN(ms)) throw new ControlError("time must be milliseconds, an ISO text or a Date");
     if (ms < clock.now())
       throw new ControlError("time must not be before the clock's, which never goes back");
+    if (ms > LATEST_MS) throw new ControlError("time must not be after the year 9999");
     return ms;
   };
   const fail = (itemId: string, errorCode: string, reason?: string) =>
@@ -144,9 +147,10 @@ export function createControl(plaid: Plaid): Control {
       running: () => "offset" in clock.state(),
       async advance(ms, patienceMs) {
         if (!(Number.isFinite(ms) && ms >= 0)) throw new ControlError("ms must be a number of at least 0");
+        if (clock.now() + ms > LATEST_MS) throw new ControlError("ms must not lead beyond the year 9999");
         await clock.advance(ms, patienceMs);
       },
-      set: async (given, patienceMs) => clock.advance(time(given) - clock.now(), patienceMs),
+      set: async (given, patienceMs) => clock.set(time(given), patienceMs),
       stop: clock.stop,
       run: clock.run,
     },
@@ -258,6 +262,9 @@ export function createControl(plaid: Plaid): Control {
         throw new ControlError("snapshot must be what snapshot() gave");
       plaid.restore(snapshot);
     },
-    reset: () => plaid.restore(beginning),
+    reset() {
+      plaid.limits.reset();
+      plaid.restore(beginning);
+    },
   };
 }

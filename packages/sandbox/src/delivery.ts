@@ -56,6 +56,8 @@ export interface Delivery {
   release(ids?: readonly string[]): void;
   /** Takes up what was on its way when its world was left. */
   resume(): void;
+  /** Lets go of whatever is on its way, without a word of what becomes of it: its world is left. */
+  abandon(): void;
 }
 
 export function createDelivery(
@@ -66,6 +68,8 @@ export function createDelivery(
   let line: Promise<void> = Promise.resolve();
   /** Signatures to send in place of fresh ones, by delivery. */
   const signatures = new Map<string, { kid: string; jwt: string }>();
+  /** Aborted when the world that webhooks are on their way from is left. */
+  let stay = new AbortController();
 
   const outbox = () => world.setting("outbox") ?? { hold: false, duplicate: 0 };
   const put = (delivery: DeliveryRecord) => world.put("deliveries", delivery.webhook_message_id, delivery);
@@ -114,7 +118,7 @@ export function createDelivery(
       put({ ...delivery, delivery_status: "FAILED", next_attempt_at: null });
       return;
     }
-    const { epoch } = world;
+    const { signal } = stay;
     put({ ...delivery, next_attempt_at: null });
     const item = delivery.item_id !== null && world.get("items", delivery.item_id);
     if (item && delivery.attempts.length === 0) {
@@ -122,13 +126,15 @@ export function createDelivery(
       world.put("items", item.item_id, { ...item, last_webhook });
     }
     const conclusion = async (kid: string, jwt: string) => {
-      const { retryAfterMs, ...outcome } = await transmit(delivery, jwt, at);
-      if (world.epoch !== epoch) return;
+      const { retryAfterMs, ...outcome } = await transmit(delivery, jwt, at, signal);
+      if (signal.aborted) return;
       conclude(id, { at, kid, plaid_verification: jwt, ...outcome }, retryAfterMs);
       world.commit();
     };
     const depart = async () => {
+      if (signal.aborted) return;
       const { kid, jwt } = await sign(delivery, at);
+      if (signal.aborted) return;
       clock.track(conclusion(kid, jwt), "receiver's");
     };
     line = line.then(depart, depart);
@@ -136,15 +142,19 @@ export function createDelivery(
   };
   agenda.on("attempt", attempt);
 
-  const transmit = async ({ destination_url, body }: DeliveryRecord, jwt: string, at: number) => {
+  const transmit = async (
+    { destination_url, body }: DeliveryRecord,
+    jwt: string,
+    at: number,
+    left: AbortSignal,
+  ) => {
     const controller = new AbortController();
-    let cancel = () => {};
-    const timeout = new Promise<never>((_, reject) => {
-      cancel = clock.at(at + TIMEOUT_MS, () => {
-        reject(new Error("timeout"));
-        controller.abort();
-      });
+    const givenUp = new Promise<never>((_, reject) => {
+      controller.signal.addEventListener("abort", () => reject(controller.signal.reason));
     });
+    const cancel = clock.at(at + TIMEOUT_MS, () => controller.abort(new Error("timeout")));
+    const leave = () => controller.abort(left.reason);
+    left.addEventListener("abort", leave);
     try {
       const request = new Request(destination_url, {
         method: "POST",
@@ -153,7 +163,7 @@ export function createDelivery(
         redirect: "manual",
         signal: controller.signal,
       });
-      const response = await Promise.race([deliver(request), timeout]);
+      const response = await Promise.race([deliver(request), givenUp]);
       void response.body?.cancel().catch(() => undefined);
       const retryAfterMs = response.status === 429 ? retryAfter(response, clock.now()) : undefined;
       return { http_status_code: response.status, problem: null, retryAfterMs };
@@ -163,6 +173,7 @@ export function createDelivery(
       return { http_status_code: null, problem, retryAfterMs: undefined };
     } finally {
       cancel();
+      left.removeEventListener("abort", leave);
     }
   };
 
@@ -200,6 +211,10 @@ export function createDelivery(
   };
 
   return {
+    abandon() {
+      stay.abort();
+      stay = new AbortController();
+    },
     send({ client_id, item_id, destination_url, webhook }) {
       const { hold, duplicate } = outbox();
       const bytes = world.setting("switches")?.webhookBytes === "compact" ? renderCompact : render;

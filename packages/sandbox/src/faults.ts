@@ -67,10 +67,10 @@ export function faultInOrder(order: unknown): string | undefined {
   return 'then must be a documented error_code, "hang", "reset", "drop-after-commit", "garbage", { status } or { delayMs }';
 }
 
-/** The first fault that waits for a path, counted down. */
-export function takeFault(world: World, path: string): FaultEffect | undefined {
+/** The first fault that waits for a path, counted down; `*` is for paths of Plaid's alone. */
+export function takeFault(world: World, path: string, plaids: boolean): FaultEffect | undefined {
   for (const fault of world.all("faults")) {
-    if (fault.path !== path && fault.path !== "*") continue;
+    if (fault.path !== path && !(plaids && fault.path === "*")) continue;
     if (fault.times === 1) world.drop("faults", fault.id);
     else world.put("faults", fault.id, { ...fault, times: fault.times - 1 });
     return fault.then;

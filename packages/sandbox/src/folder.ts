@@ -4,8 +4,9 @@
 // read is an error that names file and line, and nothing is touched.
 
 import * as fs from "node:fs";
-import { join, resolve } from "node:path";
-import { isChange, type Change, type Journal } from "./world.ts";
+import { join } from "node:path";
+import { isChange } from "./records.ts";
+import type { Change, Journal } from "./world.ts";
 
 const SNAPSHOT = "snapshot.jsonl";
 const JOURNAL = "journal.jsonl";
@@ -20,12 +21,18 @@ export class FolderError extends Error {
 
 /** Opens a folder for this process alone, and makes it if there is none. */
 export async function openFolder(path: string): Promise<Journal> {
-  const folder = resolve(path);
-  fs.mkdirSync(folder, { recursive: true });
+  fs.mkdirSync(path, { recursive: true });
+  // By whichever way it is reached, it is one folder, with one lock.
+  const folder = fs.realpathSync(path);
   const unlock = lock(join(folder, LOCK));
   try {
     const changes = new Map<string, Change>();
-    for (const change of readChanges(join(folder, SNAPSHOT), "whole")) fold(changes, change);
+    const snapshot = join(folder, SNAPSHOT);
+    if (fs.existsSync(join(folder, JOURNAL)) && !fs.existsSync(snapshot))
+      throw new FolderError(
+        `${snapshot} is missing. Nothing was changed; bring it back or move the folder away.`,
+      );
+    for (const change of readChanges(snapshot, "whole")) fold(changes, change);
     for (const change of readChanges(join(folder, JOURNAL), "may be torn")) fold(changes, change);
     const lines = [...changes.values()].map((change) => JSON.stringify([change]));
     // Should the process die between the two, the old journal is read over the new snapshot, and says the same.
@@ -79,7 +86,7 @@ function readChanges(file: string, end: "whole" | "may be torn"): Change[] {
     );
   if (end === "whole" && rest !== "")
     throw damaged(lines.length + 1, "the file ends in the middle of a line");
-  if (lines.length > 0 && lines[0] !== HEADER) throw damaged(1, `expected ${HEADER}`);
+  if (lines[0] !== HEADER) throw damaged(1, `expected ${HEADER}`);
   return lines.slice(1).flatMap((line, index) => {
     let changes: unknown;
     try {

@@ -3,6 +3,7 @@
 
 import type { Post } from "sett";
 import { createAnswer, type Credentials } from "./answer.ts";
+import { LATEST_MS } from "./clock.ts";
 import { createControl, type Control } from "./control.ts";
 import type { Deliver } from "./delivery.ts";
 import { liveBy } from "./life.ts";
@@ -50,7 +51,7 @@ export interface Sandbox {
   /** Opens a port, on Node; any free one and this machine only unless told. */
   listen(port?: number, host?: string): Promise<Listening>;
   readonly control: Control;
-  /** Ends its ports and timers; calls that hang are cut. */
+  /** Ends its ports and timers; calls that hang are cut, and webhooks on their way let go. */
   close(): Promise<void>;
 }
 
@@ -60,6 +61,11 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
   const now = options.now === undefined ? null : new Date(options.now).getTime();
   if (Number.isNaN(now))
     throw new TypeError("now must be a time: a number of milliseconds, an ISO text or a Date");
+  if (now !== null && (now < 0 || now > LATEST_MS))
+    throw new TypeError("now must be a time between 1970 and the year 9999");
+  const isPair = (pair: unknown) => holdsText(pair, "client_id") && holdsText(pair, "secret");
+  if (credentials !== "any" && !(Array.isArray(credentials) && credentials.every(isPair)))
+    throw new TypeError('credentials must be "any" or a list of { client_id, secret }');
   const wrongSwitch = faultInSwitches(options.switches ?? {});
   if (wrongSwitch) throw new TypeError(wrongSwitch);
 
@@ -84,10 +90,19 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
   const routes = () =>
     (loaded ??= import("./control-routes.ts").then(({ controlRoutes }) => controlRoutes(control)));
   const ports = new Set<Listening>();
+  const close = async () => {
+    closing.abort();
+    plaid.delivery.abandon();
+    await Promise.all([...ports].map((port) => port.close()));
+    plaid.clock.close();
+    journal?.close();
+  };
+  let closed: Promise<void> | undefined;
 
   return {
     control,
     async post(url, body, headers, signal) {
+      signal.throwIfAborted();
       const lower = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
       const path = new URL(url).pathname;
       const reply = await answer({ method: "POST", path, header: (name) => lower.get(name), body, signal });
@@ -96,6 +111,7 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
     async fetch(input, init) {
       const whole = typeof input === "string" && input.startsWith("/") ? `http://sandbox${input}` : input;
       const request = new Request(whole, init);
+      request.signal.throwIfAborted();
       const path = new URL(request.url).pathname;
       if (path.startsWith("/_sandbox")) return (await routes())(request);
       const { method, headers: asked, signal } = request;
@@ -110,15 +126,12 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
       ports.add(listening);
       return listening;
     },
-    async close() {
-      if (closing.signal.aborted) return;
-      closing.abort();
-      await Promise.all([...ports].map((port) => port.close()));
-      plaid.clock.close();
-      journal?.close();
-    },
+    close: () => (closed ??= close()),
   };
 }
+
+const holdsText = (value: unknown, name: string) =>
+  typeof value === "object" && value !== null && typeof (value as Record<string, unknown>)[name] === "string";
 
 /** Loaded where they are needed, under names that a bundler for a platform without `node:` cannot follow. */
 const nodeOnly: Readonly<Record<"listen" | "folder", string>> = {

@@ -1,6 +1,8 @@
 // The institutions of Plaid's Sandbox that this sandbox knows, and the accounts that a user has there.
 
 import type { AccountBase, CountryCode } from "sett";
+import { invalidField, object, orNull, shape, text } from "sett/kinds";
+import type { FieldsOf } from "sett/kinds";
 
 /** An institution, as far as Items need it. */
 export interface Institution {
@@ -99,6 +101,19 @@ export interface CustomAccount {
   readonly currency?: string;
   readonly meta?: { readonly name?: string; readonly official_name?: string; readonly mask?: string };
 }
+
+const words = { expected: "a string", accepts: (value: unknown) => typeof value === "string" };
+const number = { expected: "a number", accepts: Number.isFinite };
+const customFields: FieldsOf<CustomAccount> = {
+  "type?": text,
+  "subtype?": orNull(words),
+  "starting_balance?": number,
+  "currency?": words,
+  "meta?": shape({ "name?": words, "official_name?": orNull(words), "mask?": words }),
+};
+/** Whether it is such a description: what it holds would otherwise stand in answers of Plaid's. */
+export const isCustomAccount = (given: unknown): given is CustomAccount =>
+  object.accepts(given) && invalidField(customFields, given as object) === undefined;
 
 /** The accounts of a new Item: always the same ones, but for their ids. */
 export function accountsAt(

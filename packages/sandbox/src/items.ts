@@ -6,6 +6,7 @@ import {
   accountsAt,
   consentEnds,
   findInstitution,
+  isCustomAccount,
   unsupportedProducts,
   type CustomAccount,
   type Institution,
@@ -133,7 +134,9 @@ function customAccounts(password: string): readonly CustomAccount[] {
   }
   const { force_error, override_accounts } = description ?? {};
   if (isRefusalCode(force_error)) throw new Refusal(force_error);
-  return Array.isArray(override_accounts) ? override_accounts : [];
+  if (!Array.isArray(override_accounts)) return [];
+  if (!override_accounts.every(isCustomAccount)) throw new Refusal("INVALID_CREDENTIALS");
+  return override_accounts;
 }
 
 /** A public token for an Item: good for 30 minutes. */

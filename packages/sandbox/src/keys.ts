@@ -3,7 +3,6 @@
 
 import type { SigningKey } from "sett/webhook";
 import type { Clock } from "./clock.ts";
-import type { Ids } from "./ids.ts";
 import type { KeyRecord, World } from "./world.ts";
 
 /** What /webhook_verification_key/get of Plaid's Sandbox answers, as recorded. It never signs anything here. */
@@ -21,13 +20,13 @@ export interface Keys {
   signer(): Promise<SigningKey>;
   /** A new key signs from now on; the one before it expires, unless told to stay valid. */
   rotate(options?: { readonly keepOld?: boolean }): Promise<KeyRecord>;
-  /** Ends a key now. False when there is no such key. */
+  /** Ends a key now, unless it has ended already. False when there is no such key. */
   expire(kid: string): boolean;
 }
 
 const curve = { name: "ECDSA", namedCurve: "P-256" };
 
-export function createKeys(world: World, clock: Clock, ids: Ids): Keys {
+export function createKeys(world: World, clock: Clock): Keys {
   const imported = new Map<string, CryptoKey>();
   let making: Promise<KeyRecord> | undefined;
   const seconds = () => Math.floor(clock.now() / 1000);
@@ -36,7 +35,9 @@ export function createKeys(world: World, clock: Clock, ids: Ids): Keys {
     const epoch = world.epoch;
     const pair = await crypto.subtle.generateKey(curve, true, ["sign", "verify"]);
     const { x, y, d } = await crypto.subtle.exportKey("jwk", pair.privateKey);
-    const key = { kid: ids.uuid(), x: x!, y: y!, d: d!, created_at: seconds(), expired_at: null };
+    // Beside the seeded stream: how long a key takes to make must not decide which tokens and ids come next.
+    const kid = crypto.randomUUID();
+    const key = { kid, x: x!, y: y!, d: d!, created_at: seconds(), expired_at: null };
     if (world.epoch === epoch) {
       world.put("keys", key.kid, key);
       world.commit();
@@ -44,8 +45,8 @@ export function createKeys(world: World, clock: Clock, ids: Ids): Keys {
     imported.set(key.kid, pair.privateKey);
     return key;
   };
-  const inUse = () =>
-    [...world.all("keys")].filter((key) => key.d !== undefined && key.expired_at === null).at(-1);
+  const usable = () => [...world.all("keys")].filter((key) => key.d !== undefined && key.expired_at === null);
+  const inUse = () => usable().at(-1);
   const end = (key: KeyRecord) => {
     world.put("keys", key.kid, { ...key, expired_at: seconds() });
     world.commit();
@@ -65,14 +66,16 @@ export function createKeys(world: World, clock: Clock, ids: Ids): Keys {
       return { kid: key.kid, privateKey };
     },
     async rotate({ keepOld = false } = {}) {
-      const old = inUse();
       const key = await make();
+      // Looked for only now: another rotation may have come in between.
+      const all = usable();
+      const old = all[all.findIndex(({ kid }) => kid === key.kid) - 1];
       if (old && !keepOld) end(old);
       return key;
     },
     expire(kid) {
       const key = this.find(kid);
-      if (key) end(key);
+      if (key?.expired_at === null) end(key);
       return key !== undefined;
     },
   };

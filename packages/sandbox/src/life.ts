@@ -56,9 +56,12 @@ export function completeUpdateMode(plaid: Plaid, item: ItemRecord, selectAccount
   );
 }
 
-/** The error went away without the application's doing: LOGIN_REPAIRED. */
+/** The error went away without the application's doing: LOGIN_REPAIRED. Consent that was over begins anew. */
 export function repairLogin(plaid: Plaid, item: ItemRecord) {
-  keep(plaid, { ...item, error: null });
+  const { consent_expires_at } = item;
+  const isOver = consent_expires_at !== null && consent_expires_at <= plaid.clock.now();
+  if (isOver) beginConsent(plaid, keep(plaid, { ...item, error: null, consent_expires_at: null }));
+  else keep(plaid, { ...item, error: null });
   notify(plaid, item, "ITEM", "LOGIN_REPAIRED");
 }
 

@@ -20,6 +20,8 @@ export interface Limits {
   state(): { readonly on: boolean; readonly limits: Readonly<Record<string, Limit>> };
   /** Begins all windows anew. */
   forget(): void;
+  /** As it was made: on or off, and Plaid's own numbers. */
+  reset(): void;
 }
 
 const MINUTE_MS = 60_000;
@@ -43,8 +45,8 @@ export function faultInLimits(given: object): string | undefined {
   const isCount = (value: unknown) =>
     value === undefined || (Number.isInteger(value) && (value as number) >= 0);
   for (const [path, limit] of Object.entries(given)) {
-    const { item, client, code } = (limit ?? {}) as Record<string, unknown>;
-    if (!isCount(item) || !isCount(client) || !isRefusalCode(code))
+    const { item, client, code, ...rest } = (limit ?? {}) as Record<string, unknown>;
+    if (!isCount(item) || !isCount(client) || !isRefusalCode(code) || Object.keys(rest).length > 0)
       return `limits must be { item?, client?, code } by path, with counts a minute and an error_code; ${path} is not`;
   }
   return undefined;
@@ -61,6 +63,10 @@ export function createLimits(clock: Clock, switches: () => Switches, initiallyOn
     sandboxLimits[path] ??
     (switches().unlistedLimits === "production" ? productionLimits[path] : undefined);
 
+  /** The switch answers for the code that Plaid does not document; another that was asked for stands. */
+  const codeOf = (path: string, { code }: Limit) =>
+    path === "/item/remove" && code === "RATE_LIMIT" ? switches().removeLimitCode : code;
+
   return {
     count(path, whose, id) {
       if (!on) return;
@@ -75,7 +81,7 @@ export function createLimits(clock: Clock, switches: () => Switches, initiallyOn
       const key = `${path} ${whose} ${id}`;
       const count = (counts.get(key) ?? 0) + 1;
       counts.set(key, count);
-      if (count > most) throw new Refusal(path === "/item/remove" ? switches().removeLimitCode : limit.code);
+      if (count > most) throw new Refusal(codeOf(path, limit));
     },
     set(nowOn, given = overrides) {
       on = nowOn;
@@ -90,6 +96,11 @@ export function createLimits(clock: Clock, switches: () => Switches, initiallyOn
       },
     }),
     forget() {
+      counts = new Map();
+    },
+    reset() {
+      on = initiallyOn;
+      overrides = {};
       counts = new Map();
     },
   };

@@ -14,7 +14,8 @@ export const listen: Listen = async ({ answer, control }, port, host) => {
     const path = incoming.url!.split("?", 1)[0]!;
     if (path.startsWith("/_sandbox")) return (await controlListener())(incoming, outgoing);
     const { headers } = incoming;
-    const body = await read(incoming);
+    // Not in the stream's own callback: of a body longer than a string can be, the caller alone must learn.
+    const body = (await read(incoming)).toString();
     const {
       status,
       headers: sent,
@@ -77,10 +78,10 @@ const flat = (headers: Readonly<Record<string, string>>) => {
 };
 
 const read = (incoming: IncomingMessage) =>
-  new Promise<string>((resolve, reject) => {
+  new Promise<Buffer>((resolve, reject) => {
     const chunks: Buffer[] = [];
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-    incoming.on("end", () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString()));
+    incoming.on("end", () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
     incoming.on("error", reject);
   });
 

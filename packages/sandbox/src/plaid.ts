@@ -50,7 +50,7 @@ export function createPlaid({ seed, now, switches, limits, deliver, journal }: B
     save: (state) => world.set("chance", state),
   });
   const agenda = createAgenda(world, clock);
-  const keys = createKeys(world, clock, ids);
+  const keys = createKeys(world, clock);
   const delivery = createDelivery({ world, clock, ids, keys, agenda }, deliver);
   if (!world.setting("clock")) world.set("clock", clock.state());
   world.set("switches", { ...defaultSwitches, ...world.setting("switches"), ...switches });
@@ -70,7 +70,10 @@ export function createPlaid({ seed, now, switches, limits, deliver, journal }: B
       world.commit();
     },
     restore(snapshot) {
+      delivery.abandon();
       world.restore(snapshot);
+      // One that was kept by an earlier version may know fewer of them.
+      world.set("switches", { ...defaultSwitches, ...world.setting("switches") });
       clock.reset(world.setting("clock") ?? { offset: 0 });
       plaid.limits.forget();
       plaid.resume();

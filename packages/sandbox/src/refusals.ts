@@ -350,14 +350,14 @@ export const webhookError = (
   { error_code, error_code_reason }: ItemTrouble,
   switches: Switches,
 ): PlaidError => {
-  const { type, message, display = null } = rowOf(error_code);
+  const { type, message, display = null, status = 400 } = rowOf(error_code);
   return {
     error_type: error_code === "USER_PERMISSION_REVOKED" ? "ITEM_ERROR" : type,
     error_code,
     error_message: worded(message, undefined),
     display_message: error_code_reason === null ? display : oauthEnded,
     ...reasonField(error_code_reason, switches),
-    status: 400,
+    status,
   };
 };
 

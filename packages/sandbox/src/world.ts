@@ -64,7 +64,7 @@ export interface LinkSessionRecord {
   readonly session: LinkTokenGetSessionsResponse;
 }
 
-/** A key for webhooks. `private_jwk` is missing for the one whose secret only Plaid has. */
+/** A key for webhooks. `d`, its private half, is missing for the one whose secret only Plaid has. */
 export interface KeyRecord {
   readonly kid: string;
   readonly x: string;
@@ -176,14 +176,6 @@ export interface World {
   readonly epoch: number;
 }
 
-/** Whether data read from outside is a change that a world can take. */
-export const isChange = (data: unknown): data is Change =>
-  Array.isArray(data) &&
-  data.length === 3 &&
-  tableNames.includes(data[0]) &&
-  typeof data[1] === "string" &&
-  (data[2] === null || typeof data[2] === "object");
-
 export function createWorld(journal?: Journal): World {
   type Records = { [Name in TableName]: Map<string, Tables[Name]> };
   const empty = () => Object.fromEntries(tableNames.map((name) => [name, new Map()])) as Records;
@@ -191,7 +183,7 @@ export function createWorld(journal?: Journal): World {
   let pending = new Map<string, Change>();
   let epoch = 0;
 
-  // The compiler cannot follow that a change's record belongs to its table; `put` and `isChange` see to it.
+  // The compiler cannot follow that a change's record belongs to its table; `put` and records.ts see to it.
   const apply = ([table, key, record]: Change) =>
     record === null ? tables[table].delete(key) : (tables[table] as Map<string, object>).set(key, record);
   const change = (next: Change) => {
@@ -221,9 +213,14 @@ export function createWorld(journal?: Journal): World {
       ),
     }),
     restore(snapshot) {
-      for (const name of tableNames) for (const key of [...tables[name].keys()]) change([name, key, null]);
+      const dropped = tableNames.flatMap((name) =>
+        [...tables[name].keys()].map((key): Change => [name, key, null]),
+      );
+      // Not through `pending`, which would keep the place of a record that was there before, and with it its turn.
+      pending = new Map();
+      journal?.append([...dropped, ...snapshot.changes]);
       tables = empty();
-      for (const each of snapshot.changes) change(each);
+      for (const each of snapshot.changes) apply(each);
       epoch++;
     },
     get epoch() {

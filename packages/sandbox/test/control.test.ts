@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { aPlaid, DAY, MINUTE, START } from "./plaid.ts";
+import { aPlaid, DAY, HOUR, MINUTE, SECOND, START } from "./plaid.ts";
 
 /** The control over HTTP, of a sandbox of its own. */
 async function overHttp() {
@@ -114,6 +114,8 @@ const malformed: readonly (readonly [string, string, unknown, RegExp])[] = [
   ["POST", "/clock/advance", { ms: 1, sec: 1 }, /^sec is not known here; fields are ms, patience_ms\?$/],
   ["POST", "/clock/set", { time: "soon" }, /^time must be an ISO time/],
   ["POST", "/clock/set", { time: 0 }, /^time must not be before the clock's/],
+  ["POST", "/clock/advance", { ms: 1e20 }, /^ms must not lead beyond the year 9999$/],
+  ["POST", "/clock/set", { time: 8.64e15 }, /^time must not be after the year 9999$/],
   ["POST", "/faults", { faults: "reset" }, /^faults must be a list$/],
   ["POST", "/faults", { faults: [{ path: "/item/get", then: "explode" }] }, /^then must be /],
   ["GET", "/items/none", undefined, /^item_id must be the id of an Item/],
@@ -125,6 +127,12 @@ const malformed: readonly (readonly [string, string, unknown, RegExp])[] = [
   ["PUT", "/switches", { nothing: "x" }, /^nothing is not a switch/],
   ["PUT", "/snapshot", { format: 2 }, /^snapshot must be what snapshot\(\) gave$/],
   ["PUT", "/limits", { on: true, limits: { "/item/get": { item: "many" } } }, /^limits must be /],
+  [
+    "PUT",
+    "/limits",
+    { on: true, limits: { "/item/get": { items: 5, code: "RATE_LIMIT" } } },
+    /^limits must be /,
+  ],
   ["POST", "/webhooks/release", { webhook_message_ids: [7] }, /^webhook_message_ids must be /],
 ];
 for (const [method, path, body, message] of malformed) {
@@ -135,6 +143,103 @@ for (const [method, path, body, message] of malformed) {
     assert.match(answer.body.error, message);
   });
 }
+
+test("PENDING_DISCONNECT has one of Plaid's reasons", async () => {
+  const { send, item, control } = await overHttp();
+  const { item_id } = await item(["auth"]);
+  const answer = await send("POST", `/items/${item_id}/pending_disconnect`, {
+    reason: ["INSTITUTION_MIGRATION"],
+  });
+  assert.deepEqual(
+    [answer.status, answer.body.error],
+    [400, "reason must be one of INSTITUTION_MIGRATION, INSTITUTION_TOKEN_EXPIRATION"],
+  );
+  assert.equal(
+    control.snapshot().changes.some(([, key]) => key.startsWith("disconnect")),
+    false,
+  );
+});
+
+for (const damaged of [
+  ["settings", "clock", {}],
+  ["settings", "clock", { stopped_at: 1e300 }],
+  ["settings", "clock", { offset: 1e300 }],
+  ["settings", "switches", { revokedItem: "perhaps" }],
+  ["settings", "nothing", {}],
+  ["items", "i", { item_id: "i" }],
+  ["tasks", "t", { kind: "age", subject: "i" }],
+  ["deliveries", "d", {}],
+  ["faults", "f", { id: "f", path: "/item/get", times: 1, then: "explode" }],
+])
+  test(`a snapshot with ${JSON.stringify(damaged)} is refused, and nothing is lost`, async () => {
+    const { send, item, control } = await overHttp();
+    await item();
+    const before = control.snapshot();
+    const answer = await send("PUT", "/snapshot", { format: 1, changes: [...before.changes, damaged] });
+    assert.deepEqual([answer.status, answer.body.error], [400, "snapshot must be what snapshot() gave"]);
+    assert.deepEqual(control.snapshot(), before);
+  });
+
+test("a snapshot with an Item of an institution that is not known is refused", async () => {
+  const { item, control } = await aPlaid();
+  await item();
+  const { format, changes } = structuredClone(control.snapshot());
+  const elsewhere = changes.map(([table, key, record]): (typeof changes)[number] => [
+    table,
+    key,
+    table === "items" ? { ...record, institution_id: "ins_0" } : record,
+  ]);
+  assert.throws(() => control.restore({ format, changes: elsewhere }), /^ControlError: snapshot must be/);
+});
+
+test("a snapshot of before a switch was there leaves it at its default", async () => {
+  const { call, control } = await aPlaid();
+  const { format, changes } = structuredClone(control.snapshot());
+  control.restore({
+    format,
+    changes: changes.map(([table, key, record]) => [
+      table,
+      key,
+      key === "switches" ? { revokedItem: "ITEM_NOT_FOUND" } : record,
+    ]),
+  });
+  assert.equal(control.switches.get().revokedItem, "ITEM_NOT_FOUND");
+  assert.equal(control.switches.get().credentialPrecedence, "headers");
+  const request = { institution_id: "ins_109508", country_codes: ["US"], secret: "wrong" };
+  assert.equal((await call("/institutions/get_by_id", request)).status, 200);
+});
+
+test("moves come one after the other, each to where it was told", async () => {
+  const { control } = await aPlaid();
+  const { clock } = control;
+  await Promise.all([clock.advance(HOUR), clock.set(START + 2 * HOUR), clock.set(START + MINUTE)]);
+  assert.equal(clock.now(), START + 2 * HOUR);
+});
+
+/** A webhook on its way to a receiver that never answers. */
+async function hanging(plaid: Awaited<ReturnType<typeof aPlaid>>) {
+  plaid.receiver = () => new Promise(() => {});
+  const { access_token } = await plaid.item(["auth"], { options: { webhook: "https://app.test/hook" } });
+  await plaid.call("/sandbox/item/reset_login", { access_token });
+  await plaid.control.clock.advance(SECOND, 5);
+}
+
+test("a clock that is stopped or set running while it moves is so afterwards", async () => {
+  for (const order of ["stop", "run"] as const) {
+    const plaid = await aPlaid();
+    const { clock } = plaid.control;
+    await hanging(plaid);
+    if (order === "stop") clock.run();
+    const moved = clock.advance(MINUTE, 20);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(clock.running(), order === "stop");
+    clock[order]();
+    assert.equal(clock.running(), order === "run");
+    await moved;
+    assert.equal(clock.running(), order === "run");
+    await plaid.sandbox.close();
+  }
+});
 
 test("a control that does not exist is a 404 that says where they are listed", async () => {
   const { send } = await overHttp();
@@ -202,4 +307,36 @@ test("reset goes back to the beginning, and nothing in flight reaches the new wo
   assert.deepEqual(plaid.control.webhooks.list(), []);
   assert.equal(plaid.control.clock.now(), START);
   assert.equal((await plaid.call("/item/get", { access_token })).body.error_code, "INVALID_ACCESS_TOKEN");
+});
+
+test("after a reset nothing waits for a receiver that hangs, and no move goes on", async () => {
+  const plaid = await aPlaid();
+  await hanging(plaid);
+  const { clock, webhooks } = plaid.control;
+  const moves = [clock.advance(SECOND, 60_000), clock.advance(DAY, 60_000)];
+  plaid.control.reset();
+  await Promise.all(moves);
+  await webhooks.idle();
+  assert.equal(clock.now(), START);
+});
+
+test("a webhook that is still being signed is not sent after a reset", async () => {
+  const plaid = await aPlaid();
+  const { access_token } = await plaid.item(["auth"], { options: { webhook: "https://app.test/hook" } });
+  await plaid.call("/sandbox/item/reset_login", { access_token });
+  const moved = plaid.control.clock.advance(SECOND);
+  await new Promise((resolve) => queueMicrotask(() => resolve(undefined)));
+  plaid.control.reset();
+  await moved;
+  await plaid.control.webhooks.idle();
+  assert.deepEqual(plaid.received, []);
+});
+
+test("a reset puts the rate limits back too", async () => {
+  const { control } = await aPlaid();
+  const { get, set } = control.limits;
+  const made = get();
+  set(true, { "/item/get": { item: 1, code: "ITEM_GET_LIMIT" } });
+  control.reset();
+  assert.deepEqual(get(), made);
 });

@@ -185,6 +185,36 @@ test("a key that is rotated in mid-retry: later attempts have the new key, and b
   ]);
 });
 
+test("of keys that are rotated at the same time, one stays; a key that has ended ends no second time", async () => {
+  const { control } = await aPlaid();
+  const { keys, clock } = control;
+  const [first] = await keys.list();
+  await Promise.all([keys.rotate(), keys.rotate(), keys.rotate()]);
+  const expired = async () => (await keys.list()).map(({ expired_at }) => expired_at);
+  const now = START / SECOND;
+  assert.deepEqual(await expired(), [now, now, now, null]);
+  await clock.advance(MINUTE);
+  keys.expire(first!.kid);
+  assert.deepEqual(await expired(), [now, now, now, null]);
+});
+
+test("closing lets go of a receiver that hangs", async () => {
+  const signals: AbortSignal[] = [];
+  const plaid = await aPlaid({
+    deliver: ({ signal }) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    },
+  });
+  const { fire } = await anItem(plaid);
+  await fire();
+  await plaid.control.clock.advance(SECOND, 5);
+  const aborted = () => signals.map((signal) => signal.aborted);
+  assert.deepEqual(aborted(), [false]);
+  await plaid.sandbox.close();
+  assert.deepEqual(aborted(), [true]);
+});
+
 test("the key of Plaid's own Sandbox is served, and signs nothing", async () => {
   const plaid = await aPlaid();
   const { body } = await plaid.call("/webhook_verification_key/get", {

@@ -88,6 +88,40 @@ test("delayMs waits on the sandbox's clock, then does it and answers", async () 
   assert.equal(gone(), true);
 });
 
+test("a call that waits while the sandbox is reset is cut, and nothing is done in the new world", async () => {
+  const { call, control } = await aPlaid();
+  control.faults.add({ path: "/sandbox/public_token/create", then: { delayMs: SECOND } });
+  const request = { institution_id: "ins_109508", initial_products: ["auth"] };
+  const slow = call("/sandbox/public_token/create", request);
+  control.reset();
+  await assert.rejects(slow, isReset);
+  assert.deepEqual(control.items.list(), []);
+});
+
+test("a call that was given up before it was made is not made", async () => {
+  const { sandbox, control, item } = await aPlaid();
+  const { access_token, item_id } = await item();
+  const headers = {
+    "content-type": "application/json",
+    "plaid-client-id": "sandbox-client-id",
+    "plaid-secret": "sandbox-secret",
+  };
+  const body = JSON.stringify({ access_token });
+  const reason = new Error("enough");
+  const signal = AbortSignal.abort(reason);
+  await assert.rejects(sandbox.post("http://x/item/remove", body, headers, signal), reason);
+  await assert.rejects(sandbox.fetch("/item/remove", { method: "POST", body, headers, signal }), reason);
+  assert.equal(control.items.get(item_id).removed_at, null);
+});
+
+test("a path that is not Plaid's is struck by its own faults, not by those of every path", async () => {
+  const { call, control } = await aPlaid();
+  control.faults.add({ path: "*", then: "RATE_LIMIT" }, { path: "/nothing/here", then: "ITEM_LOCKED" });
+  assert.equal((await call("/nothing/here", {})).body.error_code, "ITEM_LOCKED");
+  assert.equal((await call("/nothing/here", {})).body.error_code, "NOT_FOUND");
+  assert.equal(control.faults.list().length, 1);
+});
+
 test("a caller that gives up on a slow Plaid does not stop it", async () => {
   const { sandbox, control, item } = await aPlaid();
   const { access_token, item_id } = await item();

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -179,6 +179,13 @@ const damages: readonly (readonly [string, "journal" | "snapshot", (text: string
     /journal\.jsonl, line 1: expected \{"sett_sandbox_folder":1\}/,
   ],
   [
+    "an Item that is none",
+    "journal",
+    (text) => `${text}[["items","i",{"item_id":"i"}]]\n`,
+    /journal\.jsonl, line \d+: expected a list of changes/,
+  ],
+  ["nothing at all", "snapshot", () => "", /snapshot\.jsonl, line 1: expected \{"sett_sandbox_folder":1\}/],
+  [
     "a cut snapshot",
     "snapshot",
     (text) => text.slice(0, -3),
@@ -199,6 +206,39 @@ for (const [what, name, damage, message] of damages) {
   });
 }
 
+test("a journal without its snapshot is an error, and nothing is touched", async (t) => {
+  const { data, journal, snapshot } = await aUsedFolder(t);
+  rmSync(snapshot);
+  const before = readFileSync(journal, "utf8");
+  await assert.rejects(createSandbox({ data }), /snapshot\.jsonl is missing/);
+  assert.equal(readFileSync(journal, "utf8"), before);
+});
+
+test("a folder that is reached by another way is the same folder", async (t) => {
+  const data = aFolder(t);
+  const link = join(aFolder(t), "link");
+  symlinkSync(data, link);
+  const mine = await createSandbox({ data });
+  await assert.rejects(createSandbox({ data: link }), /in use by process \d+/);
+  await mine.close();
+});
+
+test("what a restore brought back is in its order after the next opening too", async (t) => {
+  const data = aFolder(t);
+  const first = await aPlaid({ data });
+  first.control.faults.add({ path: "*", then: "ITEM_LOCKED" }, { path: "*", then: "RATE_LIMIT" });
+  const kept = first.control.snapshot();
+  await first.call("/item/get", {});
+  first.control.restore(kept);
+  await first.sandbox.close();
+  const again = await aPlaid({ data });
+  assert.deepEqual(
+    again.control.faults.list().map(({ then }) => then),
+    ["ITEM_LOCKED", "RATE_LIMIT"],
+  );
+  await again.sandbox.close();
+});
+
 test("a folder is one sandbox's at a time, in this process and in others, and a dead owner's is free", async (t) => {
   const data = aFolder(t);
   const mine = await createSandbox({ data });
@@ -208,6 +248,16 @@ test("a folder is one sandbox's at a time, in this process and in others, and a 
   await assert.rejects(createSandbox({ data }), new RegExp(`in use by process ${child.pid}`));
   child.kill("SIGKILL");
   await once(child, "exit");
+  await (await createSandbox({ data })).close();
+});
+
+test("a sandbox that is being closed twice is closed when either says so", async (t) => {
+  const data = aFolder(t);
+  const { sandbox } = await aPlaid({ data });
+  const { url } = await sandbox.listen();
+  await fetch(url);
+  void sandbox.close();
+  await sandbox.close();
   await (await createSandbox({ data })).close();
 });
 

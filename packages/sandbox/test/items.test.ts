@@ -293,6 +293,29 @@ test("British consent ends after 180 days, with a warning 7 days before; update 
   );
 });
 
+test("consent that was over begins anew when the login is repaired", async () => {
+  const { call, item, control } = await aPlaid();
+  const { access_token, item_id } = await item(["auth"], { institution_id: "ins_116834" });
+  await control.clock.advance(180 * DAY);
+  control.items.repairLogin(item_id);
+  const after = (await call("/item/get", { access_token })).body.item;
+  assert.deepEqual([after.error, after.consent_expiration_time], [null, "2026-12-27T00:00:00Z"]);
+  await control.clock.advance(180 * DAY);
+  assert.equal((await call("/item/get", { access_token })).body.item.error.error_code, "ITEM_LOGIN_REQUIRED");
+});
+
+test("an Item's error has the status of its code", async () => {
+  const { call, item, control } = await aPlaid();
+  const { access_token, item_id } = await item();
+  for (const [code, status] of [
+    ["ITEM_LOCKED", 400],
+    ["PLANNED_MAINTENANCE", 503],
+  ] as const) {
+    control.items.fail(item_id, code);
+    assert.equal((await call("/item/get", { access_token })).body.item.error.status, status);
+  }
+});
+
 test("each event of an Item changes it and sends its webhook", async () => {
   const { call, item, control, received } = await aPlaid();
   const { access_token, item_id } = await item(["auth"], { options: { webhook: hook } });
@@ -406,6 +429,22 @@ test("user_custom brings accounts of its own", async () => {
   );
 });
 
+test("a custom user whose accounts are of the wrong kinds cannot log in", async () => {
+  const { call, control } = await aPlaid();
+  for (const account of [null, 7, { starting_balance: "12" }, { type: [] }, { meta: { name: 1 } }]) {
+    const { body } = await call("/sandbox/public_token/create", {
+      institution_id: "ins_109508",
+      initial_products: ["auth"],
+      options: {
+        override_username: "user_custom",
+        override_password: JSON.stringify({ override_accounts: [account] }),
+      },
+    });
+    assert.equal(body.error_code, "INVALID_CREDENTIALS", JSON.stringify(account));
+  }
+  assert.deepEqual(control.items.list(), []);
+});
+
 test("/institutions/get_by_id tells of an institution in its own countries", async () => {
   const { call } = await aPlaid();
   const get = (institution_id: string, country: string, options?: object) =>
@@ -436,6 +475,17 @@ test("a seeded sandbox repeats itself byte for byte; another seed does not", asy
   };
   assert.equal(await story(7), await story(7));
   assert.notEqual(await story(7), await story(8));
+});
+
+test("the ids of a seed do not hang on how long a webhook takes to be signed", async () => {
+  const story = async (wait: (plaid: Awaited<ReturnType<typeof aPlaid>>) => Promise<void>) => {
+    const plaid = await aPlaid({ seed: 7 });
+    const { access_token } = await plaid.item(["auth"], { options: { webhook: hook } });
+    await plaid.call("/sandbox/item/reset_login", { access_token });
+    await wait(plaid);
+    return plaid.item();
+  };
+  assert.deepEqual(await story(async () => {}), await story((plaid) => plaid.control.webhooks.idle()));
 });
 
 test("many sandboxes stand side by side and know nothing of each other", async () => {

@@ -122,6 +122,34 @@ test("the command serves, says where and with which credentials, and ends with 0
   assert.deepEqual(await once(child, "exit"), [0, null]);
 });
 
+test("SIGTERM ends it at once, also while a receiver of webhooks hangs", async (t) => {
+  const receiver = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(receiver, "listening");
+  t.after(() => {
+    receiver.closeAllConnections();
+    receiver.close();
+  });
+  const child = start("--port", "0", "--clock", "2026-01-01T00:00:00Z");
+  t.after(() => child.kill("SIGKILL"));
+  const [line] = await once(createInterface(child.stdout), "line");
+  const url = /http:\S+/.exec(line)![0];
+  const { port } = receiver.address() as AddressInfo;
+  const body = JSON.stringify({
+    institution_id: "ins_109508",
+    initial_products: ["transactions"],
+    options: { webhook: `http://127.0.0.1:${port}/` },
+  });
+  const reached = once(receiver, "request");
+  assert.equal(
+    (await fetch(`${url}/sandbox/public_token/create`, { method: "POST", headers, body })).status,
+    200,
+  );
+  void fetch(`${url}/_sandbox/clock/advance`, { method: "POST", body: '{"ms":1000}' }).catch(() => {});
+  await reached;
+  child.kill("SIGTERM");
+  assert.deepEqual(await once(child, "exit", { signal: AbortSignal.timeout(20_000) }), [0, null]);
+});
+
 test("a port in use is said so, with exit code 1", async (t) => {
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");

@@ -158,10 +158,12 @@ test("a body that is not a JSON object is INVALID_BODY; a missing Content-Type i
       "body could not be parsed as JSON",
     ]);
   }
-  assert.equal(
-    (await call("/item/get", "{}", { "Content-Type": "text/plain" })).body.error_code,
-    "INVALID_BODY",
-  );
+  for (const [type, code] of [
+    ["text/plain", "INVALID_BODY"],
+    ["application/json-patch+json", "INVALID_BODY"],
+    ["application/json;charset=utf-8", "MISSING_FIELDS"],
+  ])
+    assert.equal((await call("/item/get", "{}", { "Content-Type": type })).body.error_code, code);
   assert.equal(
     (await call("/item/get", "{}", { "Content-Type": undefined })).body.error_code,
     "INVALID_HEADERS",
@@ -191,6 +193,14 @@ test("credentials are those that the sandbox was given", async () => {
   assert.equal((await own.call("/institutions/get_by_id", request)).body.error_code, "INVALID_API_KEYS");
   const any = await aPlaid({ credentials: "any" });
   assert.equal((await any.call("/institutions/get_by_id", request, others)).status, 200);
+});
+
+test("credentials of no use are refused when the sandbox is made", async () => {
+  for (const credentials of [{ client_id: "a", secret: "b" }, ["a"], [{ client_id: "a" }], "all"])
+    await assert.rejects(
+      aPlaid({ credentials: credentials as never }),
+      /^TypeError: credentials must be "any"/,
+    );
 });
 
 test("an access token is malformed, of another environment, unknown, or of another client", async () => {

@@ -229,3 +229,10 @@ test("institutions have a client's limit of 400 a minute with a text of their ow
   await control.clock.advance(MINUTE);
   assert.equal((await call("/institutions/get_by_id", request)).status, 200);
 });
+
+test("a limit refuses with the code it was given, also on /item/remove", async () => {
+  const { call, control, item } = await aPlaid();
+  const { access_token } = await item();
+  control.limits.set(true, { "/item/remove": { item: 0, code: "ITEM_REMOVE_LIMIT" } });
+  assert.equal((await call("/item/remove", { access_token })).body.error_code, "ITEM_REMOVE_LIMIT");
+});
