@@ -55,6 +55,22 @@ test("a key is changed: new, rotate, reencrypt, retire; without the old one ever
   assert.ok(!said.includes("sett-kek-"));
 });
 
+test("init makes no key for a PostgreSQL that has been sealed with another", async (t) => {
+  const world = await cliWorld(t);
+  const env = {
+    SETT_DATABASE: await places.PostgreSQL(),
+    SETT_FOLDER: join(world.folder, "escrow"),
+    SETT_KEY_FILE: "one.key",
+  };
+  await world.done(["init"], { env });
+  await world.done(["init"], { env: { ...env, SETT_KEY_FILE: "two.key" } }); // nothing is sealed yet
+  await world.done(["link", "--sandbox"], { env });
+  const refused = await world.sett(["init"], { env: { ...env, SETT_KEY_FILE: "three.key" } });
+  assert.equal(refused.code, 2, refused.stderr);
+  assert.match(refused.stderr, /only the key that it was made with opens its tokens/);
+  assert.ok(!(await readdir(world.folder)).includes("three.key"));
+});
+
 test("keys from a variable are not changed behind its back", async (t) => {
   const world = await cliWorld(t);
   await world.link();

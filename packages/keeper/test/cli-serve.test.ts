@@ -2,8 +2,11 @@
 // refused and counted, those who watch see both, and a signal ends it with nothing lost and no secret said.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { test } from "node:test";
+import { createServer } from "../src/cli/server.ts";
 import { cliWorld, type CliWorld, type Running } from "./cli-world.ts";
 
 async function serving(
@@ -111,6 +114,51 @@ test("no secret stands in the arguments of the process, and calls to Plaid are c
   const { stdout } = await stop(served);
   assert.match(stdout, /"event":"recovered"/);
   assert.equal(world.sandbox.control.items.get(id).removed_at !== null, true);
+});
+
+test("once told to end it takes no more requests, also on a connection that is kept alive", async (t) => {
+  const world = await cliWorld(t);
+  await world.link();
+  const served = await serving(world);
+  const socket = connect(Number(new URL(served.url).port), "127.0.0.1");
+  t.after(() => socket.destroy());
+  const answers: string[] = [];
+  socket.setEncoding("utf8").on("data", (text: string) => answers.push(text));
+  const closed = new Promise((resolve) => socket.on("error", () => {}).once("close", resolve));
+  socket.write("POST /webhook HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n");
+  await once(socket, "data"); // it is under way
+  served.child.kill("SIGTERM");
+  await served.says(/"stopping"/);
+  socket.write("{}");
+  await once(socket, "data");
+  socket.write("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+  await closed;
+  const { code, stdout } = await served.ended;
+  assert.equal(code, 0);
+  assert.match(stdout, /"route":"\/webhook","status":401/);
+  assert.ok(!stdout.includes("/healthz"), stdout);
+});
+
+test("metrics say in time that the database does not answer", { timeout: 20_000 }, async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const app = createServer({
+    health: async () => ({ ok: false, parts: { database: "no answer", keys: null } }),
+    gauges: () => new Promise(() => {}),
+    families: () => [],
+    request: () => {},
+    ready: () => true,
+    now: () => 0,
+    log: () => {},
+  });
+  const answer = app.fetch(new Request("http://sett.example/metrics"));
+  await Promise.resolve();
+  t.mock.timers.tick(9_000);
+  const { status, text } = await Promise.resolve(answer).then(async (response) => ({
+    status: response.status,
+    text: await response.text(),
+  }));
+  assert.equal(status, 200);
+  assert.match(text, /^sett_healthy\{part="database"\} 0$/m);
 });
 
 test("a port that is in use ends it with 1 and the way out; without a keeper it does not begin", async (t) => {

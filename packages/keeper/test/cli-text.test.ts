@@ -51,6 +51,19 @@ test("whatever got into a text, no secret comes out", async () => {
   }
   for (const secret of secrets) assert.ok(!said().includes(secret), said());
   assert.equal(masked("postgres://u:pw@h/db"), "postgres://u:***@h/db");
+  assert.equal(
+    masked('"postgres://h/db?user=u&password=pw&ssl=1"'),
+    '"postgres://h/db?user=u&password=***&ssl=1"',
+  );
+});
+
+test("what somebody else called a thing tells a terminal nothing but a colour", async () => {
+  const { out, said } = told();
+  const name = "Bank\u001b]0;owned\u0007\u001b[2J\u009b2J\r";
+  await out.line(`${out.paint("green", "linked")} at ${name}\tand\nmore`);
+  out.note(name);
+  assert.ok(!/(?![\n\t])\p{Cc}/u.test(said().replaceAll(/\u001b\[\d+m/g, "")), JSON.stringify(said()));
+  assert.match(said(), /\tand\nmore/);
 });
 
 test("what is no secret is let through", () => {

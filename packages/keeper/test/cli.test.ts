@@ -185,12 +185,43 @@ test("what is wrong with the settings is said with its name and what was expecte
     await file({ secret: "hunter22" }, 0o644, ""),
     /^2 .*secret is a secret in a file that others can read \(mode 644\)/,
   );
+  for (const url of ["postgres://u:hunter22@h/db", "postgres://h/db?user=u&password=hunter22"])
+    assert.match(await file({ database: url }, 0o644), /^2 .*database is a secret in a file that others/);
   assert.match(await file({ folder: 7 }), /^2 .*folder must be a text/);
   assert.match(await file("hunter22"), /^2 .*must be an object of JSON/);
   assert.match(await file({}, 0o666), /^2 .*can be changed by others/);
   assert.match(await file({}), /^0 /);
   await chmod(at("sett-keys/sett.key"), 0o644);
   assert.match(await file({}), /^2 .*SETT_KEY_FILE: .*can be read by others \(mode 644\)/);
+});
+
+test("what cannot be an id, a token or a number is refused as the caller's mistake, and nothing is made", async (t) => {
+  const world = await cliWorld(t);
+  const at = (name: string) => join(world.folder, name);
+  const long = "x".repeat(256);
+  await writeFile(at("empty"), "\n");
+  await writeFile(at("metadata"), JSON.stringify({ institution: { institution_id: "ins\0" } }));
+  await writeFile(at("items.csv"), "access_token\n");
+  const stdin = await world.publicToken();
+  const made = await readdir(world.folder);
+  for (const [argv, given = stdin] of [
+    [["link", "--user", ""]],
+    [["link", "--user", long]],
+    [["link", "--sandbox", ""]],
+    [["link", "--link-token-file", "empty"]],
+    [["link", "--metadata", "metadata"]],
+    [["link"], `public-sandbox-${"0".repeat(2_000)}`],
+    [["items", "--user", ""]],
+    [["items", "--institution", long]],
+    [["forget", "", "--yes"]],
+    [["import", "items.csv", "--concurrency", "1001"]],
+    [["webhook", `https://app.example/${"x".repeat(9_000)}`, "i_1"]],
+  ] as const) {
+    const { code, stderr } = await world.sett(argv, { stdin: given });
+    assert.equal(code, 2, `${argv.join(" ").slice(0, 80)}: ${stderr}`);
+    assert.ok(!/a mistake in sett/.test(stderr), stderr);
+  }
+  assert.deepEqual(await readdir(world.folder), made);
 });
 
 test("help names every command with an example, the settings and the exit codes", async (t) => {

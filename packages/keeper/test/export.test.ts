@@ -4,10 +4,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { inspect } from "node:util";
+import { ok } from "sett";
 import { openExport, type ExportOptions } from "../src/lifecycle/export.ts";
 import type { ImportOutcome } from "../src/lifecycle/import-many.ts";
 import type { Keeper } from "../src/keeper.ts";
 import { newRecipient } from "../src/vault/recipient.ts";
+import { sealStream } from "../src/vault/sealed-stream.ts";
 import { failure, open, value, violations } from "./lifecycle-world.ts";
 import { all, chunks, manyItems } from "./moving-world.ts";
 import { testPlaces } from "./places.ts";
@@ -180,6 +182,20 @@ for (const place of ["SQLite", "PostgreSQL"] as const) {
         assert.ok(!inspect([failed, report], { depth: null }).includes(b!.access_token));
       } finally {
         await other.close();
+      }
+    });
+
+    test("by somebody who writes no Items is told of as damaged, and not a word of it", async () => {
+      for (const line of ["access-sandbox-secret not JSON", "null", '{"item_id":"i_1"}']) {
+        const pieces = async function* () {
+          yield ok(`${line}\n`);
+        };
+        const begun = { environment: "sandbox", at: 1 } as const;
+        const sealed = (await all(sealStream(recipient.publicKey, begun, pieces()))).map(value);
+        const opened = value(await openExport(chunks(Buffer.concat(sealed)), recipient.privateKey));
+        assert.deepEqual((await all(opened.rows)).map(failure), [
+          { kind: "damaged", detail: "what was sealed in it is no Item" },
+        ]);
       }
     });
 

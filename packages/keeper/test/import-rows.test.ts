@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { rowsOf, type BadRow, type ImportFormat, type ImportRow } from "../src/lifecycle/import-rows.ts";
-import { value } from "./lifecycle-world.ts";
+import { failure, value } from "./lifecycle-world.ts";
 import { all, chunks } from "./moving-world.ts";
 
 async function read(text: string, length: number, format?: ImportFormat): Promise<(ImportRow | BadRow)[]> {
@@ -85,4 +85,36 @@ describe("the rows of an import", () => {
         },
       ),
     ));
+
+  test("have a record whole or not at all: one with a line that is too long is not put together without it", async () => {
+    const text = `access_token,user_id\naccess-sandbox-1,"u\n${"x".repeat(70_000)}\n1"\naccess-sandbox-2,u_2\n`;
+    assert.deepEqual(await read(text, 10_000), [
+      { row: 2, bad: "malformed" },
+      { row: 3, bad: "too-long" },
+      { row: 4, bad: "malformed" },
+      { row: 5, access_token: "access-sandbox-2", user_id: "u_2", item_id: null },
+    ]);
+  });
+
+  test("may begin with a column that has no name, as tables with an index do", async () => {
+    for (const delimiter of [",", ";", "\t"])
+      assert.deepEqual(
+        await read(
+          ["", "access_token", "user_id"].join(delimiter) + "\n" + ["0", "a", "u"].join(delimiter),
+          5,
+        ),
+        [{ row: 2, access_token: "a", user_id: "u", item_id: null }],
+      );
+  });
+
+  test("with a token where an id should be are refused, for ids are told and stored in clear", async () => {
+    const swapped = { row: 2, bad: "malformed" };
+    assert.deepEqual(await read("item_id,access_token\naccess-sandbox-1,i_1", 5), [swapped]);
+    assert.deepEqual(await read('\n{"access_token":"u_1","user_id":"access-production-1"}', 5), [swapped]);
+  });
+
+  test("cannot be had where lines end in CR alone, which is said before anything is taken for done", async () => {
+    const begun = await rowsOf(chunks("access_token,user_id\raccess-sandbox-1,u_1\r"), undefined, () => {});
+    assert.match(JSON.stringify(failure(begun)), /no-access-token.*CR alone/);
+  });
 });

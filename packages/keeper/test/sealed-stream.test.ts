@@ -11,7 +11,7 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import { ok, type Result } from "sett";
 import { aes128, receiver, sender } from "../src/vault/hpke.ts";
-import { createRecipientFile, newRecipient, recipientOf } from "../src/vault/recipient.ts";
+import { createRecipientFile, newRecipient, publicFromText, recipientOf } from "../src/vault/recipient.ts";
 import { readKeyFile } from "../src/vault/ring.ts";
 import { openStream, sealStream, type ExportFailure } from "../src/vault/sealed-stream.ts";
 import { failure, value } from "./lifecycle-world.ts";
@@ -169,6 +169,11 @@ test("a recipient's file is its owner's alone, is never overwritten, and gives b
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test("a public key to which nothing can be sealed is refused as none", async () => {
+  const lowOrder = `sett-recipient-1:${Buffer.alloc(32).toString("base64url")}`;
+  assert.throws(() => publicFromText(lowOrder), { name: "TypeError", message: /can be sealed to/ });
 });
 
 test("HPKE gives what RFC 9180, A.1.1, says", () => {

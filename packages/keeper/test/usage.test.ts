@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Keeper } from "../src/keeper.ts";
-import { countedSince } from "../src/lifecycle/usage.ts";
+import { countedSince, createUsage } from "../src/lifecycle/usage.ts";
 import { keeperStage } from "./keeper-stage.ts";
 import { value } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
@@ -52,6 +52,27 @@ for (const [name, empty] of Object.entries(places)) {
         revision,
         "it is no change of the Item's state",
       );
+      await stage.close();
+    });
+
+    test("closing waits for a write that is under way", async () => {
+      const stage = await keeperStage(await empty(), escrowFolder());
+      const keeper = await stage.reopen();
+      const itemId = await stage.link(keeper);
+      let written = 0;
+      const { database } = keeper;
+      const read: typeof database.read = async (work) => {
+        const result = await database.read(work);
+        written++;
+        return result;
+      };
+      const watched = Object.assign(Object.create(database) as typeof database, { read });
+      const usage = createUsage({ database: watched, now: () => 7, wait: () => Promise.resolve() });
+      usage.lent(itemId, null);
+      await Promise.resolve();
+      await usage.close();
+      assert.equal(written, 1);
+      assert.equal(await usedAt(keeper, itemId), 7);
       await stage.close();
     });
 

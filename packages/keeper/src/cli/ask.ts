@@ -15,7 +15,7 @@ export async function readSecret(context: Context, question: string): Promise<st
   stderr.write(`${question} (it is not shown): `);
   stdin.setRawMode?.(true);
   try {
-    return await typed(stdin);
+    return await unlessStopped(context, typed(stdin));
   } finally {
     stdin.setRawMode?.(false);
     stdin.pause();
@@ -34,6 +34,16 @@ async function readAll({ stdin, signal }: Context): Promise<string> {
     throw signal.aborted ? nothingBegun() : thrown;
   }
   return text.trim();
+}
+
+/** What comes of it, unless the program is to end first: what is read from may be silent for ever. */
+export function unlessStopped<Value>({ signal }: Context, work: Promise<Value>): Promise<Value> {
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = () => reject(nothingBegun());
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+  return Promise.race([work, stopped]);
 }
 
 const nothingBegun = () => new Stop("interrupted", "stopped; nothing was begun");

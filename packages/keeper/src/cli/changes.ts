@@ -6,6 +6,7 @@ import type { Item } from "sett";
 import { confirm, readItemIds } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
+import { id } from "./filters.ts";
 import { overItems, type Work } from "./many.ts";
 import { withBooks, withKeeper } from "./open.ts";
 import { sentence } from "./sentences.ts";
@@ -146,7 +147,8 @@ export const register: Register = (cli) => {
       examples: ["sett forget u_42"],
       offline: true,
     },
-    (command) => command.argument("<user_id>").option("-y, --yes", "without being asked"),
+    (command) =>
+      command.argument("<user_id>", "as it was linked", id).option("-y, --yes", "without being asked"),
     async (call) => {
       const [userId = ""] = call.args;
       await sure(call, `forget the user ${userId} for good`);

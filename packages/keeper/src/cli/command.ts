@@ -2,7 +2,7 @@
 // `Ending` how it ended.
 
 import type { Command } from "commander";
-import type { Context } from "./context.ts";
+import { isUnread, type Context } from "./context.ts";
 import type { Ending } from "./exits.ts";
 import { createOut, type Out } from "./out.ts";
 
@@ -63,7 +63,10 @@ export function createCli(program: Command, context: Context, end: (ending: Endi
       command.action(async () => {
         const globals = command.optsWithGlobals<Globals>();
         const out = createOut(context, globals.json === true);
-        end(await work({ context, out, globals, args: command.args, options: command.opts<Options>() }));
+        const call = { context, out, globals, args: command.args, options: command.opts<Options>() };
+        const ending = await work(call);
+        // A reader that has seen enough (`sett items | head`) is no failure.
+        end(ending === "interrupted" && needs.looks === true && isUnread(context) ? "done" : ending);
       });
     },
     group({ name, does, examples }) {

@@ -28,3 +28,7 @@ export interface Context {
   /** Aborted when the program is asked to end: what was begun is finished, nothing new is begun. */
   readonly signal: AbortSignal;
 }
+
+/** Whether the end was asked for by nobody, but whoever read the results is gone. */
+export const isUnread = ({ signal }: Context): boolean =>
+  (Object(signal.reason) as { code?: unknown }).code === "EPIPE";

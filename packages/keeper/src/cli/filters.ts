@@ -3,6 +3,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import type { ItemState } from "../database/schema.ts";
 import type { Selection } from "../lifecycle/selection.ts";
+import { isText, longestId } from "../lifecycle/texts.ts";
 import type { Call } from "./command.ts";
 import { spanOf, unitOf } from "./spans.ts";
 import { stateNames } from "./states.ts";
@@ -22,8 +23,8 @@ export const filtered = (command: Command): Command =>
       `of these states: ${stateNames.join(", ")}; all but removed unless told`,
       states,
     )
-    .option("--institution <institution_id>", "at this bank")
-    .option("--user <user_id>", "of this user")
+    .option("--institution <institution_id>", "at this bank", id)
+    .option("--user <user_id>", "of this user", id)
     .option("--older-than <span>", "whose token has been the same for so long (90d, 12h), the oldest first");
 
 /** `wholeUnits`: days are counted from midnight (UTC), hours from the full hour, so that the same, asked for again, is the same. */
@@ -48,6 +49,12 @@ function states(given: string, former: readonly ItemState[] = []): readonly Item
   const unknown = named.find((name) => !stateNames.includes(name as ItemState));
   if (unknown !== undefined) throw new InvalidArgumentError(`It must be of ${stateNames.join(", ")}.`);
   return [...former, ...(named as ItemState[])];
+}
+
+/** Reads the id of a user or a bank. */
+export function id(given: string): string {
+  if (!isText(given)) throw new InvalidArgumentError(`It must be a text of 1 to ${longestId} characters.`);
+  return given;
 }
 
 /** Reads a whole number above 0. */

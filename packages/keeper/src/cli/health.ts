@@ -34,9 +34,10 @@ export function createHealth({ database, vault }: Keeper, now: () => number): ()
 
 const late = `no answer within ${patienceMs / 1_000} s`;
 
-async function within<Value>(work: Promise<Value>): Promise<Value | "late"> {
+/** What comes of it, if it comes in time. */
+export async function within<Value>(work: Promise<Value>, forMs = patienceMs): Promise<Value | "late"> {
   const { promise, resolve } = Promise.withResolvers<"late">();
-  const timer = setTimeout(() => resolve("late"), patienceMs);
+  const timer = setTimeout(() => resolve("late"), forMs);
   try {
     return await Promise.race([work, promise]);
   } finally {

@@ -9,7 +9,7 @@ import type { Call, Register } from "./command.ts";
 import type { Context } from "./context.ts";
 import { Stop, wrong } from "./exits.ts";
 import { databaseSaid } from "./sentences.ts";
-import { defaults, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
+import { defaults, isPostgres, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
 
 export const register: Register = (cli) => {
   cli.add(
@@ -22,8 +22,10 @@ export const register: Register = (cli) => {
     async (call) => {
       const { context, out, globals } = call;
       const settings = soundSettings(context, globals.config);
-      const made = await makePlace(call, settings);
-      await makeDatabase(settings, context);
+      // On a server it may be there before anything is here.
+      const isSealed = isPostgres(settings.database) && (await makeDatabase(settings, context));
+      const made = await makePlace(call, settings, isSealed);
+      if (!isPostgres(settings.database)) await makeDatabase(settings, context);
       if (globals.config === undefined && settings.file === null) {
         made.push(await writeSettings(context, settings));
       }
@@ -46,14 +48,21 @@ function isNew(settings: Settings): boolean {
   return file !== null && !existsSync(file);
 }
 
-/** Makes the folder and the key file, where they are missing; says which, relative to the working directory. */
-export async function makePlace({ context, out }: Call<unknown>, settings: Settings): Promise<string[]> {
+/**
+ * Makes the folder and the key file, where they are missing; says which, relative to the working directory. `isSealed`:
+ * there is a key to the database already.
+ */
+async function makePlace(
+  { context, out }: Call<unknown>,
+  settings: Settings,
+  isSealed = false,
+): Promise<string[]> {
   const made: string[] = [];
   const file = sqliteFile(settings);
   const { keys } = settings;
   const named = (path: string) => relative(context.cwd, path) || path;
   if ("file" in keys && !existsSync(keys.file)) {
-    if (file !== null && existsSync(file))
+    if (isSealed || (file !== null && existsSync(file)))
       throw wrong(
         `the key file ${keys.file} is not there, and there is a database already: only the key that it was made with ` +
           `opens its tokens. Bring that file back, or set SETT_KEY_FILE to where it is`,
@@ -70,12 +79,17 @@ export async function makePlace({ context, out }: Call<unknown>, settings: Setti
   return made;
 }
 
-/** With its schema, so that what is wrong with it shows now. */
-async function makeDatabase({ database }: Settings, { now }: Context): Promise<void> {
+/** With its schema, so that what is wrong with it shows now. Says whether it has data keys, which a key wraps. */
+async function makeDatabase({ database, env }: Settings, { now }: Context): Promise<boolean> {
   const { openDatabase } = await import("../database/database.ts");
   const opened = await openDatabase(database, { now: now() });
   if (!opened.ok) throw new Stop("failed", databaseSaid(opened.error));
+  const found = await opened.value.read((sql) =>
+    sql.selectFrom("keys").select("key_id").where("environment", "=", env).limit(1).execute(),
+  );
   await opened.value.close();
+  if (!found.ok) throw new Stop("failed", databaseSaid(found.error));
+  return found.value.length > 0;
 }
 
 /** Makes a place where there is none, and says so: for commands that begin with an Item. */

@@ -4,9 +4,11 @@
 import { Institution, Sandbox, type Config } from "sett";
 import type { Keeper } from "../keeper.ts";
 import type { LinkOptions } from "../lifecycle/link.ts";
+import { isText, longestToken } from "../lifecycle/texts.ts";
 import { readSecret } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
+import { id } from "./filters.ts";
 import { makeIfNew } from "./init.ts";
 import { withKeeper } from "./open.ts";
 import { plaidSaid, sentence } from "./sentences.ts";
@@ -39,7 +41,7 @@ export const register: Register = (cli) => {
     },
     (command) =>
       command
-        .option("--user <user_id>", "your name for the user; an opaque id, no e-mail address")
+        .option("--user <user_id>", "your name for the user; an opaque id, no e-mail address", id)
         .option("--public-token-file <file>", "the public token, instead of standard input")
         .option(
           "--link-token-file <file>",
@@ -53,6 +55,7 @@ export const register: Register = (cli) => {
         .option(
           "--sandbox [institution_id]",
           `without Link: a test login at this bank of Plaid's sandbox; ${usualBank} unless told`,
+          id,
         )
         .option("--webhook <url>", "with --sandbox: where Plaid sends webhooks"),
     async (call) => {
@@ -60,7 +63,7 @@ export const register: Register = (cli) => {
       const settings = soundSettings(context, globals.config);
       const plaid = plaidOf(settings);
       refuseUnlessSandbox(options, settings.env);
-      const known = knownOf(call);
+      const known = await knownOf(call);
       // Nothing is made for a token that does not come.
       const given = options.sandbox === undefined ? await publicTokenOf(call) : undefined;
       await makeIfNew(call, settings);
@@ -121,6 +124,8 @@ async function publicTokenOf({ context, options }: Call<Options>): Promise<strin
       `${file === undefined ? "standard input" : "--public-token-file"} must hold the public token that Link's onSuccess gave, such as public-sandbox-…`,
     );
   if (/\s/.test(token)) throw wrong("the public token must be one word: something else came with it");
+  if (!isText(token, longestToken))
+    throw wrong("what came is no public token, but something longer or binary");
   if (/^(access|link|processor)-/.test(token))
     throw wrong(
       `a public token is expected, and this begins like ${token.startsWith("access-") ? "an access token: sett import takes those" : "another token of Plaid's"}`,
@@ -140,9 +145,9 @@ async function sandboxLogin(plaid: Config, { sandbox, webhook }: Options) {
   return { publicToken: made.value.public_token, institution: { institution_id, name } };
 }
 
-function knownOf({ context, options }: Call<Options>): LinkOptions {
+async function knownOf({ context, options }: Call<Options>): Promise<LinkOptions> {
   const { user, linkTokenFile, metadata, allowDuplicate } = options;
-  return {
+  const known = {
     ...(user !== undefined && { userId: user }),
     ...(linkTokenFile !== undefined && {
       linkToken: readGiven(context, "--link-token-file", linkTokenFile).trim(),
@@ -150,6 +155,13 @@ function knownOf({ context, options }: Call<Options>): LinkOptions {
     ...(metadata !== undefined && metadataIn(readGiven(context, "--metadata", metadata))),
     ...(allowDuplicate && { duplicates: "flag" as const }),
   };
+  const { cleanOptions } = await import("../lifecycle/link.ts");
+  try {
+    cleanOptions(known);
+  } catch (thrown) {
+    throw wrong(`--link-token-file or --metadata: ${(thrown as Error).message}`);
+  }
+  return known;
 }
 
 /** Of what `onSuccess(public_token, metadata)` gave, the bank and the accounts. */

@@ -31,10 +31,16 @@ export async function listen(
         : `cannot listen on ${host}, port ${port}: ${message}`,
     );
   }
+  let ending = false;
+  server.on("request", (_, response) =>
+    // A connection that is kept alive would take requests for ever; when this one is over it is idle.
+    response.once("close", () => void (ending && setImmediate(() => server.closeIdleConnections()))),
+  );
   const { address, family, port: had } = server.address() as AddressInfo;
   return {
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${had}`,
     async close() {
+      ending = true;
       const over = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
       const timer = setTimeout(() => server.closeAllConnections(), drainMs);

@@ -2,7 +2,6 @@
 // only sealed, to somebody's public key.
 
 import { createReadStream, existsSync } from "node:fs";
-import { once } from "node:events";
 import { resolve } from "node:path";
 import { InvalidArgumentError } from "commander";
 import type { Keeper } from "../keeper.ts";
@@ -11,12 +10,14 @@ import type { ImportOutcome, ImportReport } from "../lifecycle/import-many.ts";
 import type { ImportFormat } from "../lifecycle/import-rows.ts";
 import { publicFromText } from "../vault/recipient.ts";
 import { readKeyFile } from "../vault/ring.ts";
+import { unlessStopped } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { makeIfNew } from "./init.ts";
 import { filtered, selectionOf, whole, type Filters } from "./filters.ts";
 import { exportSaid, importSaid, rowSaid } from "./move-sentences.ts";
 import { actorOf, withKeeper } from "./open.ts";
+import { written } from "./out.ts";
 import { createProgress } from "./progress.ts";
 import { sentence } from "./sentences.ts";
 import { readGiven, soundSettings } from "./settings.ts";
@@ -33,6 +34,8 @@ interface ExportOptions extends Filters {
   readonly out?: string;
 }
 
+/** As `importItems` has it. */
+const mostRows = 1_000;
 const exportBegins = "sett-export-";
 
 export const register: Register = (cli) => {
@@ -51,11 +54,11 @@ export const register: Register = (cli) => {
         .argument("<file>", "columns access_token, and if you like user_id and item_id; - for standard input")
         .option("--format <format>", "csv or jsonl, where the first line does not show it", format)
         .option("--key <file>", "the private key that an export is sealed to")
-        .option("--concurrency <number>", "rows at a time; 8 unless told", whole),
+        .option("--concurrency <number>", "rows at a time; 8 unless told, 1000 at most", rowsAtATime),
     async (call) => {
       const { context, globals } = call;
       const settings = soundSettings(context, globals.config);
-      const source = await sourceOf(call);
+      const source = await unlessStopped(context, sourceOf(call));
       await makeIfNew(call, settings);
       return withKeeper(call, (keeper) => importAll(call, keeper, source), settings, { make: true });
     },
@@ -230,7 +233,14 @@ async function* piecesOf({ context }: Call<ExportOptions>, sealed: SealedExport)
 
 async function toStdout(call: Call<ExportOptions>, sealed: SealedExport): Promise<void> {
   const { stdout } = call.context;
-  for await (const piece of piecesOf(call, sealed)) if (!stdout.write(piece)) await once(stdout, "drain");
+  for await (const piece of piecesOf(call, sealed))
+    if (!(await written(stdout, piece)))
+      throw new Stop("failed", "it could not be written on; what was written is no whole export");
+}
+
+function rowsAtATime(given: string): number {
+  if (whole(given) > mostRows) throw new InvalidArgumentError(`It must be at most ${mostRows}.`);
+  return Number(given);
 }
 
 function format(given: string): ImportFormat {

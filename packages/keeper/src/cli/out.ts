@@ -1,7 +1,6 @@
 // What a command says, and where: results on stdout, as text for people or as JSON for programs; everything else on
 // stderr. Colour only where somebody sees it. A reader that is slow is waited for.
 
-import { once } from "node:events";
 import { styleText } from "node:util";
 import type { Context, Output } from "./context.ts";
 import { masked } from "./secret-words.ts";
@@ -32,13 +31,12 @@ export interface Out {
 export function createOut({ env, stdout, stderr }: Context, json: boolean): Out {
   const secrets = [env["PLAID_SECRET"] ?? "", ...(env["SETT_KEYS"] ?? "").split(/\s+/)];
   const safe = (text: string) => masked(text, secrets);
-  const write = async (stream: Output, text: string) => {
-    if (!stream.write(`${safe(text)}\n`)) await once(stream, "drain");
-  };
+  const shown = (text: string) => tamed(safe(text));
+  const write = async (text: string) => void (await written(stdout, `${text}\n`));
   let rewritten = false;
   const rewrite = (text = "") => {
     if (!stderr.isTTY || (!rewritten && text === "")) return;
-    stderr.write(`\r\u001b[K${safe(text).slice(0, (stderr.columns ?? 80) - 1)}`);
+    stderr.write(`\r\u001b[K${shown(text).slice(0, (stderr.columns ?? 80) - 1)}`);
     rewritten = text !== "";
   };
   return {
@@ -48,20 +46,28 @@ export function createOut({ env, stdout, stderr }: Context, json: boolean): Out 
     line: async (text) => {
       if (json) return;
       rewrite();
-      await write(stdout, text);
+      await write(shown(text));
     },
     record: async (value) => {
-      if (json) await write(stdout, JSON.stringify(value));
+      if (json) await write(safe(JSON.stringify(value)));
     },
     note: (text) => {
       rewrite();
-      stderr.write(`${safe(text)}\n`);
+      stderr.write(`${shown(text)}\n`);
     },
     paint: (style, text) => (coloured(stdout, env) ? styled(style, text) : text),
     paintNote: (style, text) => (coloured(stderr, env) ? styled(style, text) : text),
     rewrite,
   };
 }
+
+/** Writes to a reader that may be slow; false where there is none any more, of which the owner of the stream is told. */
+export const written = (stream: Output, piece: string | Uint8Array): Promise<boolean> =>
+  new Promise((resolve) => stream.write(piece, (error) => resolve(!error)));
+
+/** What somebody else called a bank or a user may not move the cursor: colour is all that a terminal is told. */
+const tamed = (text: string) =>
+  text.replace(/\u001b\[[\d;]*m|[^\P{Cc}\n\t]/gu, (found) => (found.length > 1 ? found : " "));
 
 const styled = (style: Style, text: string) => styleText(style, text, { validateStream: false });
 

@@ -4,6 +4,7 @@
 const token = /((access|public|link|processor)-(sandbox|production|development)-)[\w-]+/i;
 const key = /(sett-(?:kek|recipient-key)-\d+:)\S*/;
 const password = /(\w+:\/\/[^\s:@/]*:)[^\s@/]+(?=@)/;
+const passwordGiven = /(\w+:\/\/\S*[?&]password=)[^\s&#"']+/i;
 
 const looks: readonly { readonly what: string; readonly is: RegExp }[] = [
   // A name such as ./public-sandbox-token is none: Plaid's have 36 characters after the environment.
@@ -13,6 +14,7 @@ const looks: readonly { readonly what: string; readonly is: RegExp }[] = [
   },
   { what: "a key of sett's", is: key },
   { what: "a URL with a password", is: password },
+  { what: "a URL with a password", is: passwordGiven },
   { what: "a secret of Plaid's", is: /^[0-9a-f]{30}$/i },
 ];
 
@@ -38,5 +40,6 @@ export function masked(text: string, secrets: readonly string[] = []): string {
   return safe
     .replace(new RegExp(token, "gi"), "$1***")
     .replace(new RegExp(key, "g"), "$1***")
-    .replace(new RegExp(password, "g"), "$1***");
+    .replace(new RegExp(password, "g"), "$1***")
+    .replace(new RegExp(passwordGiven, "gi"), "$1***");
 }

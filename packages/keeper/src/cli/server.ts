@@ -5,7 +5,7 @@ import { Hono } from "hono";
 import type { Keeper } from "../keeper.ts";
 import { contentType, exposition, type Family } from "./exposition.ts";
 import type { Gauges } from "./gauges.ts";
-import type { Health } from "./health.ts";
+import { within, type Health } from "./health.ts";
 import type { Tally } from "./tally.ts";
 
 export interface Served {
@@ -22,6 +22,9 @@ export interface Served {
   /** A line of the log: what was asked and how it ended, without a body, a header or a path that is not ours. */
   readonly log: (request: { method: string; route: string; status: number; ms: number }) => void;
 }
+
+/** Prometheus waits 10 seconds, and would else not hear that the database does not answer. */
+const scrapeMs = 8_000;
 
 const routes = ["/webhook", "/healthz", "/readyz", "/metrics"];
 
@@ -50,14 +53,14 @@ export function createServer({ receive, health, gauges, families, request, ready
     return context.json({ ok: is, stopping: !ready(), parts: found.parts }, is ? 200 : 503);
   });
   app.get("/metrics", async (context) => {
-    const [counted, found] = await Promise.all([gauges(), health()]);
+    const [counted, found] = await Promise.all([within(gauges(), scrapeMs), health()]);
     const parts = Object.entries(found.parts).map(([part, wrong]) => ({
       labels: { part },
       value: Number(wrong === null),
     }));
     const text = exposition([
       { name: "sett_healthy", type: "gauge", help: "Whether the part works.", samples: parts },
-      ...(counted.ok ? counted.value : []),
+      ...(counted !== "late" && counted.ok ? counted.value : []),
       ...families(),
     ]);
     return context.body(text, 200, { "content-type": contentType });

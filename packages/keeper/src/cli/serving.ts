@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import { allowanceFamilies } from "./allowances.ts";
 import type { Call } from "./command.ts";
-import type { Context } from "./context.ts";
+import { isUnread, type Context } from "./context.ts";
 import type { Ending } from "./exits.ts";
 import { createGauges } from "./gauges.ts";
 import { createHealth } from "./health.ts";
@@ -66,7 +66,7 @@ export async function serveUntilTold(call: Call<ServeOptions>): Promise<Ending> 
   } finally {
     await keeper.close();
   }
-  return "done";
+  return isUnread(context) ? "failed" : "done"; // then nobody has told it to
 }
 
 /** One line of JSON for each event, on stdout. */

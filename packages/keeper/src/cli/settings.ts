@@ -256,7 +256,7 @@ function fromFile(
     problems.push(`${from} must be a text: ${setting.expected}`);
     return undefined;
   }
-  const isSecret = setting.secret && !(setting.path && !/:\/\/[^/]*:[^/]*@/.test(value));
+  const isSecret = setting.secret && !(setting.path && !/:\/\/[^/]*:[^/]*@|[?&]password=/i.test(value));
   if (isSecret && process.platform !== "win32" && (file!.mode & 0o077) !== 0)
     problems.push(
       `${from} is a secret in a file that others can read (mode ${(file!.mode & 0o777).toString(8)}): make it 600, and consider it known`,

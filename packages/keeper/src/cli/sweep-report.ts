@@ -2,7 +2,6 @@
 // is there when it is whole.
 
 import { existsSync } from "node:fs";
-import { once } from "node:events";
 import { resolve } from "node:path";
 import type { Result } from "sett";
 import type { SweepFailure } from "../sweep/sweep.ts";
@@ -10,6 +9,7 @@ import { reportCsv, reportJsonLines, type ReportRow } from "../sweep/report.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { withBooks } from "./open.ts";
+import { written } from "./out.ts";
 import { createProgress } from "./progress.ts";
 import { masked } from "./secret-words.ts";
 import { namedOrLatest } from "./sweep-shown.ts";
@@ -95,5 +95,5 @@ async function toStdout(
   { context: { stdout } }: Call<ReportOptions>,
   text: AsyncIterable<string>,
 ): Promise<void> {
-  for await (const piece of text) if (!stdout.write(piece)) await once(stdout, "drain");
+  for await (const piece of text) if (!(await written(stdout, piece))) return;
 }

@@ -1,4 +1,6 @@
 // What counts as a URL for webhooks.
 
+import { longestUrl } from "../lifecycle/texts.ts";
+
 export const isWebUrl = (text: string): boolean =>
-  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+  text.length <= longestUrl && URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);

@@ -6,6 +6,7 @@ import type { Sweep, SweepStatus } from "../sweep/sweep.ts";
 import type { Worker } from "../sweep/worker.ts";
 import { allowanceFamilies, allowanceSaid } from "./allowances.ts";
 import type { Call } from "./command.ts";
+import { isUnread } from "./context.ts";
 import { wrong, type Ending } from "./exits.ts";
 import { createGauges } from "./gauges.ts";
 import { createHealth } from "./health.ts";
@@ -131,7 +132,7 @@ async function watchOver(call: Call<WorkerCommand>, keeper: Keeper, worker: Work
     await pause(Math.max(lookMs, sparing * (now() - begun)), signal);
   }
   progress.end();
-  return options.untilIdle ? "interrupted" : "done";
+  return options.untilIdle ? "interrupted" : isUnread(context) ? "failed" : "done";
 }
 
 /** Sweeps that are going, and those that were and are over; undefined while the database is away. */

@@ -134,10 +134,28 @@ export async function openExport(
   const rows = async function* (): AsyncGenerator<Result<ExportedItem, ExportFailure>, void> {
     for await (const piece of pieces) {
       if (!piece.ok) return yield piece;
-      for (const line of piece.value.split("\n")) if (line !== "") yield ok(JSON.parse(line) as ExportedItem); // sealed by whom it says, so it is what was written
+      for (const line of piece.value.split("\n")) {
+        if (line === "") continue;
+        const item = itemIn(line);
+        if (!item) return yield err({ kind: "damaged", detail: "what was sealed in it is no Item" });
+        yield ok(item);
+      }
     }
   };
   return ok({ ...head, rows: rows() });
+}
+
+/** Undefined for what no keeper has written: anybody with the public key can seal. JSON's own error would quote it. */
+function itemIn(line: string): ExportedItem | undefined {
+  try {
+    const said: unknown = JSON.parse(line);
+    const { item_id, access_token } = Object(said) as Record<string, unknown>;
+    return typeof item_id === "string" && typeof access_token === "string"
+      ? (said as ExportedItem)
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const isForAll = (failure: KeeperFailure) =>

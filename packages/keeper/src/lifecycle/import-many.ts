@@ -223,8 +223,8 @@ class Import {
   unlessAborted<Value>(work: Promise<Value>): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
       const leave = () => resolve(undefined);
-      if (this.#isAborted()) return leave();
       this.#waiting.add(leave);
+      if (this.#isAborted()) leave(); // what the work comes to is nobody's then, also where it fails
       void work.then(resolve, reject).finally(() => this.#waiting.delete(leave));
     });
   }

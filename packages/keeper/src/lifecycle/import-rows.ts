@@ -22,8 +22,9 @@ export interface ImportRow {
 export interface BadRow {
   readonly row: number;
   /**
-   * Not a record of the file's format; too long, or with a field that is (a token has up to 1 024 characters, `user_id` and
-   * `item_id` up to 255); without a token; with a field that is no text, or none of well-formed Unicode without NUL.
+   * Not a record of the file's format, or with a token for an id; too long, or with a field that is (a token has up to
+   * 1 024 characters, `user_id` and `item_id` up to 255); without a token; with a field that is no text, or none of
+   * well-formed Unicode without NUL.
    */
   readonly bad: "malformed" | "too-long" | "no-token" | "not-text";
 }
@@ -70,9 +71,11 @@ export async function rowsOf(
         return refuse(fault("json-array", "it is a JSON array; write one object a line instead"));
       return ok({ format: "jsonl", ignored: [], rows: jsonRows(begun, lines) });
     }
-    const header = headerOf(first);
+    const header = headerOf(next.value[start]!.text ?? "");
     if (!header) {
-      const detail = 'its first line names no column "access_token"';
+      const detail = first.includes("\r")
+        ? "its lines end in CR alone: write them with LF or CRLF"
+        : 'its first line names no column "access_token"';
       return refuse(fault("no-access-token", detail));
     }
     const ignored = header.names.filter((name) => !(fields as readonly string[]).includes(name)).map(shown);
@@ -94,7 +97,9 @@ interface Header {
   readonly names: readonly string[];
 }
 
-function headerOf(text: string): Header | undefined {
+function headerOf(line: string): Header | undefined {
+  if (line.includes("\r")) return undefined;
+  const text = line.replace(/^ +| +$/g, ""); // a tab there is a column without a name
   for (const delimiter of [",", ";", "\t"]) {
     const names = fieldsOf(text, delimiter)?.map((name) => name.trim().toLowerCase());
     if (names?.includes("access_token")) return { delimiter, names };
@@ -127,7 +132,10 @@ async function* csvRows(
   let open: Line[] = [];
   let length = 0;
   const take = (line: Line, made: (ImportRow | BadRow)[]): void => {
-    if (line.text === null) made.push({ row: line.line, bad: "too-long" });
+    if (line.text === null) {
+      while (open.length > 0) giveUp(made); // a record is not put together without it
+      made.push({ row: line.line, bad: "too-long" });
+    }
     if (line.text === null || (open.length === 0 && line.text.trim() === "")) return;
     open.push(line);
     length += line.text.length;
@@ -212,12 +220,17 @@ function rowOf(row: number, said: Partial<Record<Field, unknown>>): ImportRow | 
   return rowFrom(row, { access_token, user_id, item_id });
 }
 
+const tokenBegins = /^access-(sandbox|production|development)-/;
+
 /** A row, if what it says can be kept. */
 export function rowFrom(row: number, said: { readonly [Name in Field]: unknown }): ImportRow | BadRow {
   if (said.access_token === null) return { row, bad: "no-token" };
   for (const name of fields) {
     const value = said[name];
     const longest = name === "access_token" ? longestToken : longestId;
+    // Columns that changed places: an id is stored, and told, in clear.
+    if (name !== "access_token" && typeof value === "string" && tokenBegins.test(value))
+      return { row, bad: "malformed" };
     if (value === null || isText(value, longest)) continue;
     return { row, bad: isText(value, Infinity) ? "too-long" : "not-text" };
   }

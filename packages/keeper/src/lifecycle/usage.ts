@@ -22,10 +22,13 @@ const atOnce = 500;
 
 export function createUsage({ database, now, wait }: Pick<Means, "database" | "now" | "wait">): Usage {
   let used = new Set<string>();
+  /** The last time of theirs: the writing itself may have to wait for the database. */
+  let at = 0;
   let due: Promise<void> | undefined;
 
-  const write = async () => {
+  const writeAll = async () => {
     const ids = [...used].sort();
+    const usedAt = at;
     used = new Set();
     for (let from = 0; from < ids.length; from += atOnce) {
       const some = { id: { kind: "text", values: ids.slice(from, from + atOnce) } } as const;
@@ -34,15 +37,20 @@ export function createUsage({ database, now, wait }: Pick<Means, "database" | "n
         sql
           .updateTable("items")
           .from(database.differences.rows("used", some))
-          .set({ used_at: now() })
+          .set({ used_at: usedAt })
           .whereRef("items.item_id", "=", "used.id")
           .execute(),
       ));
     }
   };
+  let written: Promise<unknown> = Promise.resolve();
+  /** Resolves when what was begun before is written, too. */
+  const write = async () => void (await (written = Promise.all([written, writeAll()])));
   return {
     lent(itemId, usedAt) {
-      if (usedAt !== null && now() - usedAt < dayMs) return;
+      const time = now();
+      if (usedAt !== null && time - usedAt < dayMs) return;
+      at = time;
       used.add(itemId);
       due ??= wait(waitMs).then(() => {
         due = undefined;

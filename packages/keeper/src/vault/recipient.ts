@@ -1,7 +1,14 @@
 // Whom an export is sealed to: an X25519 key pair, both halves as text. The private one belongs in a file that its owner
 // alone can read; the public one may go anywhere, and its id names it in headers and in the history.
 
-import { createPrivateKey, createPublicKey, generateKeyPairSync, hash, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hash,
+  type KeyObject,
+} from "node:crypto";
 import { createSecretFile } from "./ring.ts";
 
 /** A pair of keys for exports. */
@@ -57,8 +64,15 @@ export function privatePair(text: string | Buffer): { publicKey: KeyObject; priv
 }
 
 /** The key that `exportItems` is given. Throws a TypeError for what is no public key of a recipient. */
-export const publicFromText = (text: string): KeyObject =>
-  publicFrom(read(text, publicPrefix, "the public key of a recipient"));
+export function publicFromText(text: string): KeyObject {
+  const publicKey = publicFrom(read(text, publicPrefix, "the public key of a recipient"));
+  try {
+    diffieHellman({ privateKey: generateKeyPairSync("x25519").privateKey, publicKey });
+  } catch {
+    throw new TypeError("the public key of a recipient must be one that can be sealed to"); // a point of low order
+  }
+  return publicKey;
+}
 
 export const publicFrom = (bytes: Uint8Array): KeyObject =>
   createPublicKey({ key: Buffer.concat([spki, bytes]), format: "der", type: "spki" });
