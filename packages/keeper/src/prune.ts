@@ -263,6 +263,7 @@ async function pruneWebhooks(run: Run, before: number): Step {
     sql
       .selectFrom("cursors")
       .select((row) => row.fn.min("seq").as("seq"))
+      .where("environment", "=", environment)
       .executeTakeFirstOrThrow(),
   );
   if (!slowest.ok) return failed(slowest.error);
@@ -298,7 +299,7 @@ async function pruneWebhooks(run: Run, before: number): Step {
 
 /** Those for whom something of that time still lies there. */
 async function notYetRead(
-  { database }: Writing,
+  { database, environment }: Writing,
   before: number,
 ): Promise<Result<readonly string[], KeeperFailure>> {
   const behind = await database.read(async (sql) => {
@@ -306,6 +307,7 @@ async function notYetRead(
     for (const { subscriber, seq } of await sql
       .selectFrom("cursors")
       .selectAll()
+      .where("environment", "=", environment)
       .orderBy("subscriber")
       .execute()) {
       const next = await sql

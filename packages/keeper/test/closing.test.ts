@@ -186,7 +186,7 @@ for (const [name, empty] of Object.entries(places)) {
       const { fence } = await keeper.database.sql
         .selectFrom("leases")
         .select("fence")
-        .where("name", "=", "subscriber:audit")
+        .where("name", "=", "subscriber:sandbox:audit")
         .executeTakeFirstOrThrow();
       assert.equal(fence, 1, "nobody began another round");
       const { n } = await keeper.database.sql

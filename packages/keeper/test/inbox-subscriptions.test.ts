@@ -204,6 +204,32 @@ function subscriptionsContract(place: Place): void {
       lost.subscribe("lost", () => {});
       assert.equal(failure(await lost.drain("lost")).kind, "unavailable");
     });
+
+    test("keepers of both environments may use one name: each has its own place, and gets all that is its own", async () => {
+      const names = ["sandbox", "production"] as const;
+      const all = names.map((environment) => {
+        const subscriptions = made({ environment });
+        const seen = writer();
+        subscriptions.subscribe("of both", seen.take, { from: "now" });
+        return { environment, subscriptions, seen };
+      });
+      for (const { subscriptions } of all) await drained(subscriptions, "of both");
+      const item = { at: clock, item_id: "i", detail: "{}" };
+      for (const [at, environment] of [...names, ...names].entries())
+        await database.sql
+          .insertInto("events")
+          .values({ ...item, environment, kind: `${environment} ${at}` })
+          .execute();
+      for (const { subscriptions } of all) await drained(subscriptions, "of both");
+      assert.deepEqual(
+        all.map(({ seen }) => seen.kinds),
+        [
+          ["sandbox 0", "sandbox 2"],
+          ["production 1", "production 3"],
+        ],
+      );
+      for (const { subscriptions } of all) await subscriptions.close();
+    });
   });
 }
 

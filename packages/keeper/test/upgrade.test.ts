@@ -111,7 +111,8 @@ async function firstVersion(url: string, sandbox: Sandbox) {
       { ...delivery, body_sha256: "0".repeat(64), applied_at: now },
     ])
     .execute();
-  await sql.insertInto("cursors").values({ subscriber: "audit", seq: 1, updated_at: now }).execute();
+  // As it was before it had an environment.
+  await raw`insert into cursors (subscriber, seq, updated_at) values ('audit', 1, ${now})`.execute(sql);
   const rows = await tablesOf(database);
   vault.close();
   await database.close();
@@ -143,7 +144,8 @@ async function holdsAll(database: Database, made: Awaited<ReturnType<typeof firs
     const columns = Object.keys(before[0]!);
     const after = tables
       .get(name)
-      ?.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
+      ?.filter((row) => (row["environment"] ?? environment) === environment)
+      .map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
     assert.deepEqual(
       after,
       before.map((row) => ({ ...row })),

@@ -67,7 +67,10 @@ async function countAll(sql: Sql, environment: Environment) {
     .where("applied_at", "is", null)
     .where("environment", "=", environment);
   const seq = sql.selectFrom("events").select((row) => row.fn.max("seq").as("last"));
-  const cursors = sql.selectFrom("cursors").select(["subscriber", "seq"]);
+  const cursors = sql
+    .selectFrom("cursors")
+    .select(["subscriber", "seq"])
+    .where("environment", "=", environment);
   return {
     items: await items.execute(),
     intents: await intents.execute(),

@@ -232,4 +232,22 @@ export const migrations: readonly Migration[] = [
       alter table items add column used_at {integer};
     `,
   },
+  {
+    number: 7,
+    name: "a subscriber of each environment has a place of its own",
+    // Of which environment a place was nobody knows: both go on from there.
+    sql: `
+      alter table cursors rename to cursors_of_both;
+      create table cursors (
+        environment text not null,
+        subscriber text not null,
+        seq {integer} not null,
+        updated_at {integer} not null,
+        primary key (environment, subscriber)
+      ){keyed};
+      insert into cursors select 'sandbox', subscriber, seq, updated_at from cursors_of_both;
+      insert into cursors select 'production', subscriber, seq, updated_at from cursors_of_both;
+      drop table cursors_of_both;
+    `,
+  },
 ];

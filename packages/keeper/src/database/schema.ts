@@ -153,6 +153,7 @@ export interface DeliveriesTable {
 
 /** How far each subscriber has read the events. */
 export interface CursorsTable {
+  environment: Environment;
   subscriber: string;
   seq: number;
   updated_at: number;

@@ -107,7 +107,7 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
     subscriber: Subscriber,
   ): Promise<Result<Drained, DatabaseFailure>> {
     const claimed = await database.read((sql) =>
-      claimLease(sql, { name: `subscriber:${name}`, holder, now: now(), forMs: leaseMs }),
+      claimLease(sql, { name: `subscriber:${environment}:${name}`, holder, now: now(), forMs: leaseMs }),
     );
     if (!claimed.ok) return claimed;
     if (!claimed.value) return ok({ delivered: 0, stopped: "elsewhere" });
@@ -171,12 +171,13 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
     return database.read(async (sql) => {
       await sql
         .insertInto("cursors")
-        .values({ subscriber: name, seq: begin.value, updated_at: now() })
-        .onConflict((conflict) => conflict.column("subscriber").doNothing())
+        .values({ environment, subscriber: name, seq: begin.value, updated_at: now() })
+        .onConflict((conflict) => conflict.columns(["environment", "subscriber"]).doNothing())
         .execute();
       const row = await sql
         .selectFrom("cursors")
         .select("seq")
+        .where("environment", "=", environment)
         .where("subscriber", "=", name)
         .executeTakeFirstOrThrow();
       return row.seq;
@@ -214,6 +215,7 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
       await sql
         .updateTable("cursors")
         .set({ seq, updated_at: now() })
+        .where("environment", "=", environment)
         .where("subscriber", "=", name)
         .execute();
       return ok(true);
