@@ -189,6 +189,7 @@ test("a new webhook URL is acknowledged at the new URL; null and an empty one cl
     await call("/item/webhook/update", { access_token, webhook: hook });
   }
   const bad = await call("/item/webhook/update", { access_token, webhook: "nowhere" });
+  assert.equal(bad.body.error_message, "webhook must be a non-empty string URL");
   assert.equal(bad.body.error_code, "INVALID_FIELD");
 });
 

@@ -50,9 +50,9 @@ const reasonCode = /* @__PURE__ */ orNull(
   ),
 );
 const reasonNote = /* @__PURE__ */ orNull(/* @__PURE__ */ textOfAtMost(512));
-/** "" clears the webhook as null does, since 1.60.2 of the specification. */
+/** "" clears the webhook as null does, since 1.60.2 of the specification; the text is Plaid's of before. */
 const webhookOrNull = {
-  expected: "a non-empty string URL, or null",
+  expected: "a non-empty string URL",
   accepts: (value: unknown) => value === null || value === "" || url.accepts(value),
 };
 const accountsOptions = /* @__PURE__ */ shape({
