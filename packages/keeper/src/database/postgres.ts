@@ -61,6 +61,7 @@ export async function openPostgres(
   let ending: Promise<void> | undefined;
 
   const prepared = new Map<string, string>();
+  /** On its own, a statement is its own commit. */
   const query = async (client: pg.Pool | pg.PoolClient, { sql, parameters }: CompiledQuery) => {
     let name = prepared.get(sql);
     if (name === undefined && prepared.size < maxPrepared) {
@@ -76,19 +77,14 @@ export async function openPostgres(
       const result: QueryResult<unknown> = { rows };
       return rowCount === null ? result : { ...result, numAffectedRows: BigInt(rowCount) };
     } catch (error) {
-      throw fromPostgres(error);
+      const said = fromPostgres(error);
+      const isLost = client === pool && said.failure.kind === "unavailable" && !isLook.test(sql);
+      throw isLost ? new DatabaseError({ ...said.failure, committed: "unknown" }) : said;
     }
   };
-  const onItsOwn: Run = async (compiled) => {
+  const onItsOwn: Run = (compiled) => {
     if (ending !== undefined) throw closedFailure();
-    try {
-      return await query(pool, compiled);
-    } catch (error) {
-      // On its own a statement is its own commit.
-      const lost = error instanceof DatabaseError && error.failure.kind === "unavailable";
-      const looks = /^(select|show)\b/.test(compiled.sql.trimStart());
-      throw lost && !looks ? new DatabaseError({ ...error.failure, committed: "unknown" }) : error;
-    }
+    return query(pool, compiled);
   };
   const { sql, bind } = createSql(postgres.spelling, onItsOwn);
 
@@ -176,18 +172,18 @@ export async function openPostgres(
   return { differences: postgres, sql, run: onItsOwn, transaction, read, together, close };
 }
 
+/** What changes nothing, so that it does not matter whether it was carried out. */
+const isLook = /^\s*(select|show)\b/;
+
 /**
  * As SQLite has it. `pg` would make a text of anything, or fail when half of the statement is sent: it then takes the
  * statement for prepared on that connection, which the server has been told to forget.
  */
 function refuseUnlessBindable(values: readonly unknown[]): void {
   for (const value of values) {
+    if (typeof value === "string" || typeof value === "number" || value == null) continue;
     if (Array.isArray(value)) refuseUnlessBindable(value);
-    else if (
-      /^(object|function|symbol)$/.test(typeof value) &&
-      value !== null &&
-      !(value instanceof Uint8Array)
-    )
+    else if (!(value instanceof Uint8Array) && !/^(bigint|boolean)$/.test(typeof value))
       throw new TypeError("PostgreSQL is given texts, numbers, bytes and null, and arrays of them");
   }
 }
