@@ -78,7 +78,8 @@ export interface Keeper {
   link(publicToken: string, options?: LinkOptions): Promise<Result<Linked, KeeperFailure>>;
   /**
    * Takes over an Item whose access token the application has held until now, if /item/get accepts the token. An Item
-   * that is here already stays as it is, but that a stranded one is whole again. It may be repeated.
+   * that is here already stays as it is, unless it is stranded, or its own token turns out to be dead: then it is whole
+   * again with this one. It may be repeated.
    */
   importItem(
     accessToken: string,

@@ -171,6 +171,18 @@ export function lifecycleContract(place: Place): void {
       await law();
     });
 
+    test("an Item that was rotated past the keeper takes over the token that works, its own being dead", async () => {
+      const { item_id } = value(await keeper.link(await publicToken(plaid)));
+      const own = value(await keeper.use(item_id, async (token) => token));
+      const { new_access_token } = unwrap(await Item.invalidateAccessToken(own, plaid));
+      const taken = value(await keeper.importItem(new_access_token));
+      assert.deepEqual([taken.item_id, taken.token_version, taken.state], [item_id, 2, "healthy"]);
+      assert.equal(value(await keeper.use(item_id, async (token) => token)), new_access_token);
+      assert.equal(value(await keeper.importItem(new_access_token)).token_version, 2, "once");
+      assert.deepEqual(await events(item_id), ["item.linked", "item.imported"]);
+      await law();
+    });
+
     test("a user is forgotten when no Item of theirs is left", async () => {
       const userId = "u_forgotten";
       const { item_id } = value(await keeper.link(await publicToken(plaid), { userId }));

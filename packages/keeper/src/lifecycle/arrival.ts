@@ -15,7 +15,7 @@ export interface Given {
   readonly intent_id: string;
   readonly item_id: string;
   readonly request_id: string | null;
-  /** Of the token that this one replaces; 0 for an exchange. */
+  /** Of the token that this one replaces; 0 for an exchange, and for an import unless that token was found dead. */
   readonly from_version: number;
   /** Of the lease under which it was asked for. */
   readonly fence: number;
@@ -96,11 +96,14 @@ export interface Brought {
   readonly how: "new" | "healed" | "known";
 }
 
-/** A new Item, or one that was known already: a stranded one is whole again, for this is the token that works. */
+/**
+ * A new Item, or one that was known already: a stranded one is whole again, for this is the token that works, and so is one
+ * whose own was found dead.
+ */
 export async function bringIn(
   means: Means,
   sql: Sql,
-  { kind, intent_id, item_id, request_id, about, seen }: Given,
+  { kind, intent_id, item_id, request_id, from_version, about, seen }: Given,
   token: Sealed,
 ): Promise<Result<Brought, KeeperFailure>> {
   const { environment, now, database } = means;
@@ -136,7 +139,9 @@ export async function bringIn(
   let row = made ?? (await lockItem(means, sql, item_id));
   if (!row) return err({ kind: "unknown-item", item_id });
   // Plaid has just exchanged for an Item that was given up here: so it is alive.
-  const wasGivenUp = !made && (row.state === "stranded" || (row.state === "removed" && kind === "exchange"));
+  const isDead = row.token !== null && row.token_version === from_version;
+  const wasGivenUp =
+    !made && (row.state === "stranded" || isDead || (row.state === "removed" && kind === "exchange"));
   // Brought in before. The intent may be another's by now, under the same name: then the history tells.
   const isAgain = kind === "exchange" && !made && (await isInHistory(sql, item_id, request_id));
   if (intent?.outcome === "done" || isAgain) return ok({ item: viewOf(row), how: "known" });

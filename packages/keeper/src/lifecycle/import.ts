@@ -4,10 +4,10 @@
 
 import { err, Item, ok, type Result } from "sett";
 import { bringIn, type Brought } from "./arrival.ts";
-import type { KeeperFailure } from "./failure.ts";
+import { refusedWith, saysDeadToken, type KeeperFailure } from "./failure.ts";
 import { tokenFingerprint } from "./fingerprints.ts";
-import type { ItemView } from "./ledger.ts";
-import { sealText, transact, type Means } from "./means.ts";
+import { readItem, type ItemView } from "./ledger.ts";
+import { openText, sealText, transact, type Means } from "./means.ts";
 import { isText, longestName, longestToken, shownOf, textOf, textOrNull } from "./texts.ts";
 
 /** Imports: see `Keeper.importItem`. */
@@ -63,7 +63,6 @@ export async function takeOver(
     intent_id: means.mint(),
     item_id,
     request_id,
-    from_version: 0,
     fence: 0,
     access_token,
     about: {
@@ -80,14 +79,40 @@ export async function takeOver(
       created_at: Number.isNaN(created) ? null : created,
     },
   } as const;
-  return transact(means, async (sql) => {
-    const brought = await bringIn(means, sql, given, sealed.value);
-    if (brought.ok && brought.value.item.state !== "removed")
-      await sql
-        .insertInto("fingerprints")
-        .values({ fingerprint, item_id })
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
-    return brought;
-  });
+  const bring = (from_version: number) =>
+    transact(means, async (sql) => {
+      const brought = await bringIn(means, sql, { ...given, from_version }, sealed.value);
+      if (brought.ok && brought.value.item.state !== "removed")
+        await sql
+          .insertInto("fingerprints")
+          .values({ fingerprint, item_id })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+      return brought;
+    });
+  const brought = await bring(0);
+  if (!brought.ok || brought.value.how !== "known") return brought;
+  const dead = await deadVersion(means, item_id, access_token);
+  if (!dead.ok) return dead;
+  return dead.value === null ? brought : bring(dead.value);
+}
+
+/**
+ * The version of the token that the Item has here, if that is another than this one, which works, and Plaid says that it
+ * is dead: then somebody has rotated it elsewhere. Null where it is alive, or nobody can say.
+ */
+async function deadVersion(
+  means: Means,
+  itemId: string,
+  access_token: string,
+): Promise<Result<number | null, KeeperFailure>> {
+  const row = await readItem(means, itemId);
+  if (!row.ok) return row;
+  const { token, key_id, token_version } = row.value;
+  if (token === null) return ok(null);
+  const ours = await openText(means, token, { purpose: "token", subject: itemId }, key_id);
+  if (!ours.ok) return ours;
+  if (ours.value === access_token) return ok(null);
+  const answer = await Item.get(ours.value, means.plaid);
+  return ok(!answer.ok && saysDeadToken(refusedWith(answer.error)) ? token_version : null);
 }
