@@ -181,7 +181,8 @@ const isLook = /^\s*(select|show)\b/;
  */
 function refuseUnlessBindable(values: readonly unknown[]): void {
   for (const value of values) {
-    if (typeof value === "string" || typeof value === "number" || value == null) continue;
+    if (typeof value === "string" || typeof value === "number" || value === null || value === undefined)
+      continue;
     if (Array.isArray(value)) refuseUnlessBindable(value);
     else if (!(value instanceof Uint8Array) && !/^(bigint|boolean)$/.test(typeof value))
       throw new TypeError("PostgreSQL is given texts, numbers, bytes and null, and arrays of them");
