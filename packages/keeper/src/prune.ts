@@ -2,7 +2,7 @@
 // came to an end; webhooks in the history that every subscriber has read. What says where an Item or a token is, and what
 // became of it, stays for ever. It goes a page at a time and may be broken off anywhere: the next one goes on.
 
-import { ok, type Result } from "sett";
+import { err, ok, type Result } from "sett";
 import type { Sql } from "./database/connection.ts";
 import type { KeeperFailure } from "./lifecycle/failure.ts";
 import { addEvent } from "./lifecycle/ledger.ts";
@@ -98,7 +98,7 @@ async function walk<Row>(
   for (let last: Row | undefined; !signal?.aborted;) {
     const after = last;
     const read = await means.database.read((sql) => page(sql, after));
-    if (!read.ok) return failed(read.error);
+    if (!read.ok) return err(databaseFailed(read.error));
     const past = read.value.filter(goes);
     if (past.length > 0 && !dryRun) {
       const removed = await transact(means, async (sql) => ok(await remove(sql, past)));
@@ -111,9 +111,6 @@ async function walk<Row>(
   return ok(undefined);
 }
 
-const failed = (error: Parameters<typeof databaseFailed>[0]) =>
-  ({ ok: false, error: databaseFailed(error) }) as const;
-
 /** First the sweeps, each with its shards at once: then nobody sees one by halves, and rows without a sweep are nobody's. */
 async function pruneSweeps(run: Run, before: number): Step {
   const { means, dryRun, signal, count } = run;
@@ -125,7 +122,7 @@ async function pruneSweeps(run: Run, before: number): Step {
       .orderBy("sweep_id", "desc")
       .execute(),
   );
-  if (!found.ok) return failed(found.error);
+  if (!found.ok) return err(databaseFailed(found.error));
   const gone = pastOf(found.value, environment, before);
   for (const sweep of gone) {
     if (signal?.aborted) return ok(undefined);
@@ -149,7 +146,7 @@ async function pruneSweeps(run: Run, before: number): Step {
           : await sql.selectFrom("sweeps").select("sweep_id").where("sweep_id", "=", id).executeTakeFirst();
       return { id, sweep };
     });
-    if (!next.ok) return failed(next.error);
+    if (!next.ok) return err(databaseFailed(next.error));
     const { id, sweep } = next.value;
     if (id === null) return ok(undefined);
     at = id;
@@ -224,7 +221,7 @@ async function removeSweep(
   );
   if (removed.ok) return removed;
   // It is being rolled back.
-  return removed.error.constraint === "foreign-key" ? ok(0) : failed(removed.error);
+  return removed.error.constraint === "foreign-key" ? ok(0) : err(databaseFailed(removed.error));
 }
 
 const pruneIntents = (run: Run, before: number): Step =>
@@ -266,7 +263,7 @@ async function pruneWebhooks(run: Run, before: number): Step {
       .where("environment", "=", environment)
       .executeTakeFirstOrThrow(),
   );
-  if (!slowest.ok) return failed(slowest.error);
+  if (!slowest.ok) return err(databaseFailed(slowest.error));
   const read = slowest.value.seq ?? Infinity;
   return walk<{ seq: number; at: number; kind: string; environment: string }>(run, {
     counts: "webhooks",
@@ -321,5 +318,5 @@ async function notYetRead(
     }
     return names;
   });
-  return behind.ok ? behind : failed(behind.error);
+  return behind.ok ? behind : err(databaseFailed(behind.error));
 }

@@ -4,15 +4,13 @@ import type { Budget, BudgetState } from "../budget/budget.ts";
 import type { SweepOperation } from "../database/schema.ts";
 import { pathOf } from "../sweep/sweep.ts";
 import type { Family } from "./exposition.ts";
-import { sentence } from "./sentences.ts";
-import { Stop } from "./exits.ts";
+import { stopOf } from "./sentences.ts";
 
 /** Where an endpoint stands for all processes, read from the database. */
 export async function readAllowance(budget: Pick<Budget, "read">, path: string): Promise<BudgetState> {
   const read = await budget.read(path);
   if (read.ok) return read.value;
-  const { text, ending } = sentence({ kind: "database", database: read.error });
-  throw new Stop(ending, text);
+  throw stopOf({ kind: "database", database: read.error });
 }
 
 /** How much of a minute's calls is used; null where there is no budget. */

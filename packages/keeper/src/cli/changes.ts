@@ -5,14 +5,13 @@ import { itemRemove } from "sett/endpoints";
 import type { Item } from "sett";
 import { confirm, readItemIds } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
-import { Stop, wrong, type Ending } from "./exits.ts";
+import { wrong, type Ending } from "./exits.ts";
 import { id } from "./filters.ts";
 import { overItems, type Work } from "./many.ts";
 import { withBooks, withKeeper } from "./open.ts";
-import { sentence } from "./sentences.ts";
+import { stopOf } from "./sentences.ts";
 import type { Keeper } from "../keeper.ts";
-import { isText, longestNote } from "../lifecycle/texts.ts";
-import { isWebUrl } from "./urls.ts";
+import { isText, isWebUrl, longestNote } from "../lifecycle/texts.ts";
 
 interface Yes {
   readonly yes?: true;
@@ -154,7 +153,7 @@ export const register: Register = (cli) => {
       await sure(call, `forget the user ${userId} for good`);
       return withBooks(call, async (books) => {
         const forgotten = await books.forgetUser(userId);
-        if (!forgotten.ok) throw new Stop(sentence(forgotten.error).ending, sentence(forgotten.error).text);
+        if (!forgotten.ok) throw stopOf(forgotten.error);
         const { items } = forgotten.value;
         await call.out.record({ user_id: userId, items });
         await call.out.line(`forgotten: ${items} removed Item${items === 1 ? " is" : "s are"} nobody's now`);

@@ -4,12 +4,12 @@ import type { ItemView } from "../lifecycle/ledger.ts";
 import type { Selection } from "../lifecycle/selection.ts";
 import type { Books } from "../books.ts";
 import type { Call, Register } from "./command.ts";
-import { Stop, wrong, type Ending } from "./exits.ts";
+import { wrong, type Ending } from "./exits.ts";
 import { filtered, selectionOf, whole, type Filters } from "./filters.ts";
 import { recordOf, eventText, type ItemRecord } from "./record.ts";
 import { withBooks } from "./open.ts";
 import { paintState } from "./states.ts";
-import { nextFor, sentence } from "./sentences.ts";
+import { nextFor, stopOf } from "./sentences.ts";
 import { moments, span } from "./spans.ts";
 import { writeTable, type Column } from "./table.ts";
 
@@ -67,7 +67,7 @@ async function list(
   let listed = 0;
   for (let after: string | undefined; ;) {
     const page = await books.list(selection, { after, limit: Math.min(pageSize, limit - listed) });
-    if (!page.ok) throw new Stop(sentence(page.error).ending, sentence(page.error).text);
+    if (!page.ok) throw stopOf(page.error);
     const { items, next } = page.value;
     for (const item of items) await out.record(item);
     await writeTable(out, columns(context.now(), out.paint), items, listed === 0);
@@ -116,10 +116,7 @@ async function show(
 ): Promise<Ending> {
   const { out, context, options } = call;
   const read = await recordOf(books, itemId, options.events);
-  if (!read.ok) {
-    const { text, ending } = sentence(read.error);
-    throw new Stop(ending, text);
-  }
+  if (!read.ok) throw stopOf(read.error);
   await out.record(read.value);
   await tell(call, read.value, context.now());
   return "done";

@@ -4,7 +4,7 @@
 import { Institution, Sandbox, type Config } from "sett";
 import type { Keeper } from "../keeper.ts";
 import type { LinkOptions } from "../lifecycle/link.ts";
-import { isText, longestToken } from "../lifecycle/texts.ts";
+import { isText, isWebUrl, longestToken } from "../lifecycle/texts.ts";
 import { readSecret } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
@@ -13,7 +13,6 @@ import { makeIfNew } from "./init.ts";
 import { withKeeper } from "./open.ts";
 import { plaidSaid, sentence } from "./sentences.ts";
 import { plaidOf, readGiven, soundSettings } from "./settings.ts";
-import { isWebUrl } from "./urls.ts";
 
 interface Options {
   readonly user?: string;

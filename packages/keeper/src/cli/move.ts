@@ -19,7 +19,7 @@ import { exportSaid, importSaid, rowSaid } from "./move-sentences.ts";
 import { actorOf, withKeeper } from "./open.ts";
 import { written } from "./out.ts";
 import { createProgress } from "./progress.ts";
-import { sentence } from "./sentences.ts";
+import { sentence, stopOf } from "./sentences.ts";
 import { readGiven, soundSettings } from "./settings.ts";
 import { writeWhole } from "./whole-file.ts";
 
@@ -200,7 +200,7 @@ async function exportAll(
     actor: actorOf(context),
     onProgress: ({ exported }) => progress.at(exported),
   });
-  if (!begun.ok) throw new Stop(sentence(begun.error).ending, sentence(begun.error).text);
+  if (!begun.ok) throw stopOf(begun.error);
   await (path === undefined ? toStdout(call, begun.value) : writeWhole(path, piecesOf(call, begun.value)));
   progress.end();
   const report = begun.value.report();
@@ -225,7 +225,7 @@ async function tellExport(
 /** The pieces; stops where there is an error, or where the program is to end. */
 async function* piecesOf({ context }: Call<ExportOptions>, sealed: SealedExport): AsyncGenerator<Uint8Array> {
   for await (const piece of sealed) {
-    if (!piece.ok) throw new Stop(sentence(piece.error).ending, sentence(piece.error).text);
+    if (!piece.ok) throw stopOf(piece.error);
     if (context.signal.aborted) throw new Stop("interrupted", "stopped; what was written is no whole export");
     yield piece.value;
   }

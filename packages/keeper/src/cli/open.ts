@@ -5,13 +5,12 @@ import { existsSync } from "node:fs";
 import type { PooledPost } from "sett/node";
 import type { Books } from "../books.ts";
 import type { Keeper, KeeperOptions } from "../keeper.ts";
-import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { Recovery } from "../lifecycle/recover.ts";
 import { localKeyRing, readKeyFile, type KeyRing } from "../vault/ring.ts";
 import type { Call } from "./command.ts";
-import { Stop, wrong, type Ending } from "./exits.ts";
+import { wrong, type Ending } from "./exits.ts";
 import type { Out } from "./out.ts";
-import { sentence } from "./sentences.ts";
+import { sentence, stopOf } from "./sentences.ts";
 import { escrowFolder, isPostgres, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
 
 /** Opens the keeper of the call's settings for work that needs Plaid, without timers. Stops where it cannot be opened. */
@@ -96,11 +95,6 @@ export async function open(
       void pool?.close();
     },
   };
-}
-
-function stopOf(failure: KeeperFailure): Stop {
-  const { ending, text } = sentence(failure);
-  return new Stop(ending, text);
 }
 
 /** Pooled connections, at a fraction of fetch's cost, where the package `undici` is installed. */

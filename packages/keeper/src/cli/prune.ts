@@ -1,12 +1,12 @@
-// `prune`: what is only of the past goes, counted before anybody is asked.
+// `prune`: what is only of the past goes; whoever is to say yes is told first how much that is.
 
 import type { Pruned, PrunedRows } from "../prune.ts";
 import { confirm } from "./ask.ts";
 import type { Register } from "./command.ts";
-import { Stop, wrong } from "./exits.ts";
+import { wrong } from "./exits.ts";
 import { withBooks } from "./open.ts";
 import { createProgress } from "./progress.ts";
-import { sentence } from "./sentences.ts";
+import { stopOf } from "./sentences.ts";
 import { moment, spanOf } from "./spans.ts";
 
 interface PruneCommand {
@@ -42,19 +42,18 @@ export const register: Register = (cli) => {
           const onProgress = (soFar: PrunedRows) => progress.at(rowsOf(soFar));
           const done = await books.prune({ before, dryRun, signal: context.signal, onProgress });
           progress.end();
-          if (done.ok) return done.value;
-          const { ending, text } = sentence(done.error);
-          throw new Stop(ending, text);
+          if (!done.ok) throw stopOf(done.error);
+          return done.value;
         };
-        const dry = await pruned(true, null);
-        let seen = dry;
-        if (!options.dryRun && rowsOf(dry) > 0) {
-          await confirm(call, {
-            yes: options.yes === true,
-            what: `delete ${said(dry)} of before ${moment(before)}`,
-          });
-          seen = await pruned(false, rowsOf(dry));
-        }
+        const ask = async (): Promise<Pruned> => {
+          const counted = await pruned(true, null);
+          const rows = rowsOf(counted);
+          if (options.dryRun || rows === 0) return counted;
+          await confirm(call, { yes: false, what: `delete ${said(counted)} of before ${moment(before)}` });
+          return pruned(false, rows);
+        };
+        // To count takes as long as to delete: not for one who has said yes already.
+        const seen = options.yes && !options.dryRun ? await pruned(false, null) : await ask();
         await out.line(`${options.dryRun ? "would delete" : "deleted"} ${said(seen)}`);
         await out.record({ before, dryRun: options.dryRun === true, ...seen });
         for (const name of seen.unread)

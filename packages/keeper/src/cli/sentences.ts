@@ -8,7 +8,7 @@ import type { EscrowFailure } from "../escrow/escrow.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { VaultFailure } from "../vault/failure.ts";
 import type { RetireFailure } from "../vault/vault.ts";
-import type { Ending } from "./exits.ts";
+import { Stop, type Ending } from "./exits.ts";
 import { moment } from "./spans.ts";
 
 export interface Sentence {
@@ -17,6 +17,12 @@ export interface Sentence {
 }
 
 const failed = (text: string): Sentence => ({ text, ending: "failed" });
+
+/** The end of a command with a failure. */
+export function stopOf(failure: KeeperFailure): Stop {
+  const { ending, text } = sentence(failure);
+  return new Stop(ending, text);
+}
 
 export function sentence(failure: KeeperFailure): Sentence {
   switch (failure.kind) {

@@ -3,6 +3,7 @@
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { noteField, reasonField, reasonOf, type Reason } from "./changes.ts";
+import { isWebUrl } from "../lifecycle/texts.ts";
 import type { Call, Cli, Register } from "./command.ts";
 import { wrong } from "./exits.ts";
 import { filtered, whole } from "./filters.ts";
@@ -10,7 +11,6 @@ import { spanOf } from "./spans.ts";
 import type { ReportOptions } from "./sweep-report.ts";
 import type { BudgetOptions } from "./sweep-shown.ts";
 import type { Submitting } from "./sweep-submit.ts";
-import { isWebUrl } from "./urls.ts";
 
 // Loaded when they are needed.
 const submitting = () => import("./sweep-submit.ts");

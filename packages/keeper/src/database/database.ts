@@ -115,13 +115,7 @@ function database(engine: Engine): Database {
     if (failed.error.constraint === "foreign-key") dangling++;
     return failed;
   };
-  const asSaid = async <Value>(work: () => Promise<Value>): Promise<Result<Value, DatabaseFailure>> => {
-    try {
-      return ok(await work());
-    } catch (error) {
-      return said(error);
-    }
-  };
+  const asSaid = <Value>(work: () => Promise<Value>) => asValue(work, said);
   return {
     name: engine.differences.name,
     differences: engine.differences,
@@ -174,11 +168,14 @@ class Later {
   }
 }
 
-async function asValue<Value>(work: () => Promise<Value>): Promise<Result<Value, DatabaseFailure>> {
+async function asValue<Value>(
+  work: () => Promise<Value>,
+  said = failureIn,
+): Promise<Result<Value, DatabaseFailure>> {
   try {
     return ok(await work());
   } catch (error) {
-    return failureIn(error);
+    return said(error);
   }
 }
 

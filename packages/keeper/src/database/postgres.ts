@@ -61,7 +61,6 @@ export async function openPostgres(
   let ending: Promise<void> | undefined;
 
   const prepared = new Map<string, string>();
-  /** On its own, a statement is its own commit. */
   const query = async (client: pg.Pool | pg.PoolClient, { sql, parameters }: CompiledQuery) => {
     let name = prepared.get(sql);
     if (name === undefined && prepared.size < maxPrepared) {
@@ -78,6 +77,7 @@ export async function openPostgres(
       return rowCount === null ? result : { ...result, numAffectedRows: BigInt(rowCount) };
     } catch (error) {
       const said = fromPostgres(error);
+      // On its own, a statement is its own commit.
       const isLost = client === pool && said.failure.kind === "unavailable" && !isLook.test(sql);
       throw isLost ? new DatabaseError({ ...said.failure, committed: "unknown" }) : said;
     }

@@ -10,7 +10,7 @@ import { sealText, type Means } from "./means.ts";
 import { beginRemoval, removal } from "./remove.ts";
 import { beginRotation, rotation } from "./rotate.ts";
 import type { Salvage } from "./salvage.ts";
-import { isText, longestUrl } from "./texts.ts";
+import { isWebUrl } from "./texts.ts";
 import { beginMove, move } from "./webhook.ts";
 
 export interface Acts {
@@ -93,7 +93,6 @@ export function refuseUnlessReason(reason: Items.RemoveReason | undefined): void
 }
 
 export function refuseUnlessUrl(webhook: string | null): void {
-  if (webhook === null) return;
-  if (!isText(webhook, longestUrl) || !/^https?:$/.test(URL.parse(webhook)?.protocol ?? ""))
+  if (webhook !== null && !isWebUrl(webhook))
     throw new TypeError("the webhook must be an http(s) URL, or null to take it away");
 }

@@ -8,7 +8,7 @@ export const longestId = 255;
 export const longestToken = 1_024;
 
 /** The longest URL. */
-export const longestUrl = 8_192;
+const longestUrl = 8_192;
 
 /** The longest note that a person leaves for others. */
 export const longestNote = 512;
@@ -26,6 +26,10 @@ export function isText(value: unknown, longest = longestId): value is string {
     value.isWellFormed()
   );
 }
+
+/** Whether Plaid may be given it as a webhook, and both databases keep it. */
+export const isWebUrl = (value: unknown): value is string =>
+  isText(value, longestUrl) && /^https?:$/.test(URL.parse(value)?.protocol ?? "");
 
 /** The value, where it is such a text. The error has its name and nothing of it. */
 export function textOf(name: string, value: unknown, longest = longestId): string {
