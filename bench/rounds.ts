@@ -1,6 +1,15 @@
 // Hides how contenders are compared fairly on a machine that does other things too: they take turns, one short round
 // each, A B C A B C, so that a busy minute slows them all; a ratio is the median of the ratios within the rounds.
 
+/** How long to look. */
+export interface Pace {
+  readonly rounds: number;
+  /** Of one contender's turn. */
+  readonly forMs: number;
+  /** As many Items as was promised, however long it takes. */
+  readonly full: boolean;
+}
+
 /** What one contender did in one round. */
 export interface Sample {
   readonly calls: number;

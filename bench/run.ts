@@ -13,20 +13,12 @@ import { compareLinks, compareUses } from "./keeper/compare.ts";
 import { compareReencryption } from "./keeper/reencrypt.ts";
 import { endAll } from "./programs.ts";
 import { kept, markdown, type Comparison, type Setting } from "./report.ts";
+import type { Pace } from "./rounds.ts";
 import { compareAllowance, compareCut } from "./sweep/allowance.ts";
 import { compareTraffic } from "./sweep/traffic.ts";
 import { compareUnlimited } from "./sweep/unlimited.ts";
 import { compareWebhooks } from "./webhook/compare.ts";
 import { compareWeights } from "./weight/compare.ts";
-
-/** How long to look. */
-export interface Pace {
-  readonly rounds: number;
-  /** Of one contender's turn. */
-  readonly forMs: number;
-  /** As many Items as was promised, however long it takes. */
-  readonly full: boolean;
-}
 
 const benches: Record<string, (pace: Pace) => Promise<Comparison | Comparison[]>> = {
   client: compareClients,

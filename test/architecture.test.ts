@@ -234,14 +234,14 @@ test("imports follow the table", () => {
   );
 });
 
-test("no file imports itself by a detour, types aside", () => {
+test("no file imports itself by a detour, not even for a type", () => {
   const done = new Set<string>();
   const cycles: string[] = [];
   const visit = (path: string, trail: readonly string[]): void => {
     if (trail.includes(path)) cycles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
     if (trail.includes(path) || done.has(path)) return;
-    for (const { specifier, types } of sources.get(path)?.imports ?? []) {
-      const file = types ? undefined : target(path, specifier);
+    for (const { specifier } of sources.get(path)?.imports ?? []) {
+      const file = target(path, specifier);
       if (file !== undefined) visit(file, [...trail, path]);
     }
     done.add(path);

@@ -2,8 +2,7 @@
 
 import { startContender, startServer } from "../programs.ts";
 import type { Comparison } from "../report.ts";
-import { cpuMicros, interleaved, middle, perSecond, ratio } from "../rounds.ts";
-import type { Pace } from "../run.ts";
+import { cpuMicros, interleaved, middle, perSecond, ratio, type Pace } from "../rounds.ts";
 import { contenders } from "./contenders.ts";
 
 const inFlight = 50;

@@ -1,5 +1,5 @@
 // The bare peers of the keeper's bench: a database's own driver and node:crypto, one row an Item, as one would write it
-// in an afternoon. No intent, no escrow, no lease, no history.
+// in an afternoon; with an intent, if asked. No escrow, no lease, no history.
 
 import BetterSqlite from "better-sqlite3";
 import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, type KeyObject } from "node:crypto";
@@ -35,6 +35,10 @@ export interface BareRow {
 /** A table of Items, each of its changes on disk when it resolves. */
 export interface BareStore {
   insert(itemId: string, userId: string, token: Buffer): Promise<unknown>;
+  /** What is about to be asked for. */
+  intend(intentId: string, detail: Buffer): Promise<unknown>;
+  /** `insert`, and the end of the intent, in one transaction. */
+  arrive(intentId: string, itemId: string, userId: string, token: Buffer): Promise<unknown>;
   find(itemId: string): Promise<Buffer>;
   page(after: string, limit: number): Promise<readonly BareRow[]>;
   /** One transaction. */
@@ -51,9 +55,16 @@ async function openSqlite(file: string): Promise<BareStore> {
   database.pragma("journal_mode = wal");
   database.pragma("synchronous = full");
   database.exec(
-    "create table if not exists items (item_id text not null primary key, user_id text, token blob not null) strict",
+    "create table if not exists items (item_id text not null primary key, user_id text, token blob not null) strict;" +
+      "create table if not exists intents (intent_id text not null primary key, detail blob) strict",
   );
+  const intend = database.prepare("insert into intents (intent_id, detail) values (?, ?)");
+  const close = database.prepare("update intents set detail = null where intent_id = ?");
   const insert = database.prepare("insert into items (item_id, user_id, token) values (?, ?, ?)");
+  const arrive = database.transaction((intentId: string, ...item: [string, string, Buffer]) => {
+    insert.run(...item);
+    close.run(intentId);
+  });
   const find = database.prepare("select token from items where item_id = ?").pluck();
   const page = database.prepare(
     "select item_id, token from items where item_id > ? order by item_id limit ?",
@@ -67,6 +78,8 @@ async function openSqlite(file: string): Promise<BareStore> {
   });
   return {
     insert: async (itemId, userId, token) => insert.run(itemId, userId, token),
+    intend: async (intentId, detail) => intend.run(intentId, detail),
+    arrive: async (...all) => arrive.immediate(...all),
     find: async (itemId) => find.get(itemId) as Buffer,
     page: async (after, limit) => page.all(after, limit) as BareRow[],
     update: async (rows) => updateAll.immediate(rows),
@@ -79,8 +92,12 @@ async function openPostgres(url: string): Promise<BareStore> {
   // As many connections as the keeper has.
   const pool = new pg.Pool({ connectionString: url, max: 10 });
   await pool.query(
-    "create table if not exists items (item_id text not null primary key, user_id text, token bytea not null)",
+    "create table if not exists items (item_id text not null primary key, user_id text, token bytea not null);" +
+      "create table if not exists intents (intent_id text not null primary key, detail bytea)",
   );
+  const intend = "insert into intents (intent_id, detail) values ($1, $2)";
+  const arrive =
+    "with item as (insert into items (item_id, user_id, token) values ($2, $3, $4)) update intents set detail = null where intent_id = $1";
   const insert = "insert into items (item_id, user_id, token) values ($1, $2, $3)";
   const find = "select token from items where item_id = $1";
   const page = "select item_id, token from items where item_id > $1 order by item_id limit $2";
@@ -90,6 +107,8 @@ async function openPostgres(url: string): Promise<BareStore> {
   return {
     insert: (itemId, userId, token) =>
       pool.query({ name: "insert", text: insert, values: [itemId, userId, token] }),
+    intend: (intentId, detail) => pool.query({ name: "intend", text: intend, values: [intentId, detail] }),
+    arrive: (...values) => pool.query({ name: "arrive", text: arrive, values }),
     find: async (itemId) =>
       (await pool.query<BareRow>({ name: "find", text: find, values: [itemId] })).rows[0]!.token,
     page: async (after, limit) =>

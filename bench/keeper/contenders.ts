@@ -1,7 +1,7 @@
 // Who keeps Items, and what they are asked for. Each contender is told of a database of its own that is not there yet or
 // is empty; Plaid is a function in the process that answers at once, the same for all.
 
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { Item, unwrap, type Config, type Post } from "sett";
 import type { MakeContender } from "../contender.ts";
 import { credentials } from "../recorded.ts";
@@ -54,6 +54,22 @@ async function bareLink(place: Place) {
   };
 }
 
+/** The same, so that a crash leaves no Item that nobody can find: an intent on disk before the call. */
+async function intentLink(place: Place) {
+  const store = await openBare(place.url);
+  const key = makeKey();
+  return async () => {
+    const token = publicToken();
+    const intentId = randomUUID();
+    await store.intend(intentId, seal(token, intentId, key));
+    const answer = await Item.exchangePublicToken(token, plaid);
+    if (!answer.ok) throw new Error("no answer");
+    const { item_id, access_token } = answer.value;
+    await store.arrive(intentId, item_id, `u_${turn}`, seal(access_token, item_id, key));
+    return item_id;
+  };
+}
+
 async function keeperLink(place: Place) {
   const keeper = await keeperAt(place);
   const once = async () => {
@@ -75,6 +91,7 @@ function look(token: string): void {
 
 export const contenders = {
   "link, bare": async (place) => ({ once: await bareLink(place) }),
+  "link, intent": async (place) => ({ once: await intentLink(place) }),
   "link, sett": async (place) => ({ once: (await keeperLink(place)).once }),
   "use, bare": async (place) => {
     const store = await openBare(place.url);

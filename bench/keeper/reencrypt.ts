@@ -6,8 +6,7 @@ import { once } from "node:events";
 import { built } from "../built.ts";
 import { start } from "../programs.ts";
 import type { Comparison, Promised } from "../report.ts";
-import { middle, ratio } from "../rounds.ts";
-import type { Pace } from "../run.ts";
+import { middle, ratio, type Pace } from "../rounds.ts";
 import { withPlaces } from "./compare.ts";
 import type { Order, Told } from "./reencrypting.ts";
 

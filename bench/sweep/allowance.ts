@@ -2,13 +2,13 @@
 // client: under a steady allowance, and under one that is cut to a tenth in the middle and given back.
 
 import type { Comparison } from "../report.ts";
-import type { Pace } from "../run.ts";
 import type { Pooled, PoolOrder } from "./pool.ts";
 import { startProgram } from "./program.ts";
 import type { Allow, SandboxOrder } from "./sandbox.ts";
 import { stopped, withScene } from "./scene.ts";
 import { added, binMs, within, type Bins } from "./tally.ts";
 import { clockOf, newTempo, type Tempo } from "./tempo.ts";
+import type { Pace } from "../rounds.ts";
 
 /** What Plaid publishes for /item/get. */
 const perMinute = 5_000;

@@ -3,8 +3,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Comparison } from "../report.ts";
-import { median } from "../rounds.ts";
-import type { Pace } from "../run.ts";
+import { median, type Pace } from "../rounds.ts";
 import { must } from "./fleet.ts";
 import type { Ask, LiveOrder } from "./live.ts";
 import { startProgram } from "./program.ts";

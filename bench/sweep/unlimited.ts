@@ -3,10 +3,10 @@
 
 import { built } from "../built.ts";
 import type { Comparison, Promised } from "../report.ts";
-import type { Pace } from "../run.ts";
 import type { Pooled, PoolOrder } from "./pool.ts";
 import { startProgram } from "./program.ts";
 import { stopped, withScene } from "./scene.ts";
+import type { Pace } from "../rounds.ts";
 
 const inFlight = 64;
 interface Seen {

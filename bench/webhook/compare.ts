@@ -2,8 +2,7 @@
 
 import { canPin, startContender } from "../programs.ts";
 import type { Comparison } from "../report.ts";
-import { cpuMicros, interleaved, middle, perSecond, ratio, type Sample } from "../rounds.ts";
-import type { Pace } from "../run.ts";
+import { cpuMicros, interleaved, middle, perSecond, ratio, type Sample, type Pace } from "../rounds.ts";
 import { contenders } from "./contenders.ts";
 
 /** A receiver under load has some of them at once. */

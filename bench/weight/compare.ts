@@ -7,8 +7,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { start } from "../programs.ts";
 import type { Comparison } from "../report.ts";
-import { interleaved, median } from "../rounds.ts";
-import type { Pace } from "../run.ts";
+import { interleaved, median, type Pace } from "../rounds.ts";
 import { installed, openStage } from "../staging.ts";
 import { imports, programs } from "./programs.ts";
 

@@ -20,7 +20,7 @@ import { recover, type Recovery } from "./lifecycle/recover.ts";
 import { Salvage } from "./lifecycle/salvage.ts";
 import { listItems } from "./lifecycle/selection.ts";
 import { abandon } from "./lifecycle/stranded.ts";
-import { itemIdOf } from "./lifecycle/texts.ts";
+import { itemIdOf, noteOf } from "./lifecycle/texts.ts";
 import { createUsage } from "./lifecycle/usage.ts";
 import { lender } from "./lifecycle/use.ts";
 import { publicTokenTaker } from "./hosted.ts";
@@ -152,11 +152,7 @@ export async function assemble(
         return imported.ok ? asked(imported.value, since) : imported;
       }),
     abandon: (itemId, { note }) =>
-      counted(async () => {
-        if (typeof note !== "string" || note.trim() === "" || note.length > 512)
-          throw new TypeError("the note must be a text of 1 to 512 characters");
-        return abandon(means, salvage, flights, itemIdOf(itemId), note);
-      }),
+      counted(async () => abandon(means, salvage, flights, itemIdOf(itemId), noteOf(note))),
     importItems: (source, options = {}) =>
       counted(() => {
         const signal = AbortSignal.any([door.closing, ...(options.signal ? [options.signal] : [])]);

@@ -1,7 +1,8 @@
 // @sett/keeper: Items in production. `openKeeper` is the door; the rooms below it are its foundation: where things
 // are kept, how they are sealed, and what survives when the keeping fails.
 
-export { openKeeper, type Keeper, type KeeperOptions } from "./keeper.ts";
+export type { Keeper, KeeperOptions } from "./keeper.ts";
+export { openKeeper } from "./open.ts";
 export {
   openExport,
   type ExportedItem,
@@ -18,7 +19,8 @@ export type {
   ImportReport,
 } from "./lifecycle/import-many.ts";
 export type { FormatFailure, ImportFormat } from "./lifecycle/import-rows.ts";
-export type { About, Budget, BudgetChange, BudgetOptions, BudgetState } from "./budget/budget.ts";
+export type { Budget, BudgetChange, BudgetOptions, BudgetState } from "./budget/budget.ts";
+export type { About } from "./budget/companions.ts";
 export type { EndpointLimits, GivenLimits } from "./budget/limits.ts";
 export type { ForSupport, KeeperFailure } from "./lifecycle/failure.ts";
 export type { ItemView } from "./lifecycle/ledger.ts";

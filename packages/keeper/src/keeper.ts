@@ -1,23 +1,17 @@
 // The front door: everything an Item needs from its first public token to its end, by `item_id`. No token of Plaid's
-// comes out of it but for the length of one `use`.
+// comes out of it but for the length of one `use`. What is behind it is opened in open.ts.
 
-import { randomUUID } from "node:crypto";
-import { setTimeout } from "node:timers/promises";
-import { err, fetchPost, ok, type Config, type Item as Items, type ItemGetResponse, type Result } from "sett";
+import type { Config, Item as Items, ItemGetResponse, Result } from "sett";
 import type { Receiver } from "sett/webhook";
-import { assemble, closeRooms, type Opened } from "./assemble.ts";
-import { besideDatabase } from "./arguments.ts";
-import { openBudget, type Budget, type BudgetOptions } from "./budget/budget.ts";
-import { openDatabase, type Database } from "./database/database.ts";
-import { openEscrow } from "./escrow/escrow.ts";
+import type { Budget, BudgetOptions } from "./budget/budget.ts";
+import type { Database } from "./database/database.ts";
 import type { Files } from "./escrow/files.ts";
-import { exchangesOf } from "./lifecycle/exchanges.ts";
 import type { KeeperFailure } from "./lifecycle/failure.ts";
 import type { ExportOptions, OpenedExport, SealedExport } from "./lifecycle/export.ts";
 import type { ImportFailure, ImportOptions, ImportReport } from "./lifecycle/import-many.ts";
 import type { ItemView } from "./lifecycle/ledger.ts";
 import type { Linked, LinkOptions } from "./lifecycle/link.ts";
-import type { Means, Step } from "./lifecycle/means.ts";
+import type { Step } from "./lifecycle/means.ts";
 import type { Recovery } from "./lifecycle/recover.ts";
 import type { ItemPage, Selection } from "./lifecycle/selection.ts";
 import type { LinkFromWebhooks } from "./hosted.ts";
@@ -25,7 +19,7 @@ import type { Hearers, News } from "./news.ts";
 import type { Pruned, PruneOptions } from "./prune.ts";
 import type { Sweeps, SubmitSweep } from "./sweep/sweeps.ts";
 import type { KeyRing } from "./vault/ring.ts";
-import { openVault, type Vault } from "./vault/vault.ts";
+import type { Vault } from "./vault/vault.ts";
 
 /** What a keeper is made of. */
 export interface KeeperOptions {
@@ -180,78 +174,3 @@ export interface Keeper {
    */
   close(): Promise<void>;
 }
-
-/** A lease outlives the longest call to Plaid by this much, for everything else and for clocks that differ. */
-const marginMs = 30_000;
-
-/** Opens a keeper, and finishes what an earlier one left open. Throws a TypeError where an option cannot be right. */
-export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper, KeeperFailure>> {
-  const opened: Opened = [];
-  let keeper: Result<Keeper, KeeperFailure> | undefined;
-  try {
-    return (keeper = await openRooms(options, opened));
-  } finally {
-    // Whoever opens another one in this process must find no lock of ours; what is told is what went wrong before.
-    if (!keeper?.ok) await closeRooms(opened).catch(() => {});
-  }
-}
-
-/** Says of each room that it has opened how it is closed, whatever comes of the next. */
-async function openRooms(options: KeeperOptions, opened: Opened): Promise<Result<Keeper, KeeperFailure>> {
-  const {
-    plaid,
-    keys,
-    now = Date.now,
-    mint = randomUUID,
-    recoverEveryMs = 30_000,
-    patienceMs = 60_000,
-  } = options;
-  const folder = options.folder ?? besideDatabase(options.database);
-  const environment = plaid.env ?? "sandbox";
-  const database = await openDatabase(options.database, { now: now() });
-  if (!database.ok) return err({ kind: "database", database: database.error });
-  opened.push(() => database.value.close());
-  const vault = await openVault({ database: database.value, ring: keys, environment, now });
-  if (!vault.ok) return err({ kind: "vault", vault: vault.error });
-  opened.push(() => vault.value.close());
-  const holder = mint();
-  const escrow = await openEscrow(folder, {
-    mint: () => holder,
-    files: options.files,
-    isOurs: (meta) => meta["environment"] === environment,
-  });
-  if (!escrow.ok) return err({ kind: "escrow", escrow: escrow.error });
-  opened.push(() => escrow.value.close());
-  const budget = openBudget({
-    database: database.value,
-    clientId: plaid.clientId,
-    environment,
-    now,
-    wait: options.wait ?? waitUnless,
-    random: plaid.random ?? Math.random,
-    ...(options.budget === false ? { limits: "none" } : options.budget),
-  });
-  opened.push(() => budget.close());
-  const counted = (use: "live" | "sweep"): Config =>
-    options.budget === false ? plaid : { ...plaid, post: budget.post(plaid.post ?? fetchPost, use) };
-  const means: Means = {
-    database: database.value,
-    vault: vault.value,
-    escrow: escrow.value,
-    exchanges: exchangesOf(database.value, environment, options.actor),
-    plaid: counted("live"),
-    environment,
-    actor: options.actor,
-    holder,
-    now,
-    mint,
-    wait: options.wait ?? ((ms) => setTimeout(ms)),
-    leaseMs: (plaid.timeoutMs ?? 30_000) + marginMs,
-    patienceMs,
-    at: options.at ?? (() => {}),
-  };
-  return ok(await assemble(means, budget, counted("sweep"), recoverEveryMs, opened, options));
-}
-
-/** Ends early, and holds nothing up, when the signal aborts. */
-const waitUnless = (ms: number, signal: AbortSignal) => setTimeout(ms, undefined, { signal }).catch(() => {});

@@ -5,7 +5,8 @@ import type { Sandbox } from "@sett/sandbox";
 import { sandboxCredentials } from "@sett/sandbox";
 import { Sandbox as Make, unwrap, type Config } from "sett";
 import type { Database } from "../src/database/database.ts";
-import { openKeeper, type Keeper, type KeeperOptions } from "../src/keeper.ts";
+import type { Keeper, KeeperOptions } from "../src/keeper.ts";
+import { openKeeper } from "../src/open.ts";
 import { localKeyRing } from "../src/vault/ring.ts";
 import type { Vault } from "../src/vault/vault.ts";
 

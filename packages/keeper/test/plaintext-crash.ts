@@ -7,7 +7,7 @@ import { inspect } from "node:util";
 import BetterSqlite from "better-sqlite3";
 import pg from "pg";
 import { fetchPost, type Config } from "sett";
-import { openKeeper } from "../src/keeper.ts";
+import { openKeeper } from "../src/open.ts";
 import { localKeyRing, readKeyFile } from "../src/vault/ring.ts";
 
 /** What the process is to do. */

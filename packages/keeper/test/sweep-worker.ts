@@ -2,7 +2,8 @@
 
 import { once } from "node:events";
 import { fetchPost } from "sett";
-import { openKeeper, type Keeper } from "../src/keeper.ts";
+import type { Keeper } from "../src/keeper.ts";
+import { openKeeper } from "../src/open.ts";
 import { localKeyRing } from "../src/vault/ring.ts";
 import { configFor, ringText } from "./lifecycle-world.ts";
 

@@ -3,7 +3,7 @@
 
 import * as endpoints from "sett/endpoints";
 import { invalidField, missingFields, unknownFields, type Fields } from "sett/kinds";
-import { cutLine, takeFault, type FaultEffect } from "./faults.ts";
+import { cutLine, type FaultEffect } from "./faults.ts";
 import { handlers } from "./handlers/index.ts";
 import type { Asking } from "./items.ts";
 import { render } from "./json.ts";
@@ -72,7 +72,7 @@ export function createAnswer(plaid: Plaid, credentials: Credentials, closing: Ab
   const answer = async (call: Call): Promise<Reply> => {
     if (call.method === "OPTIONS") return { status: 204, headers: preflight, body: "" };
     const path = call.path.includes("//") ? call.path.replace(/\/{2,}/g, "/") : call.path;
-    const fault = call.method === "POST" ? takeFault(plaid.world, path, isPlaidPath(path)) : undefined;
+    const fault = call.method === "POST" ? takeFault(plaid, path) : undefined;
     return fault === undefined ? work(call, path) : strike(fault, call, path);
   };
 
@@ -201,6 +201,17 @@ function parse(call: Call): Record<string, unknown> {
   }
   if (typeof body !== "object" || body === null || Array.isArray(body)) throw new Refusal("INVALID_BODY");
   return body as Record<string, unknown>;
+}
+
+/** The first fault that waits for a path, counted down; `*` is for paths of Plaid's alone. */
+function takeFault({ world }: Plaid, path: string): FaultEffect | undefined {
+  for (const fault of world.all("faults")) {
+    if (fault.path !== path && !(fault.path === "*" && isPlaidPath(path))) continue;
+    if (fault.times === 1) world.drop("faults", fault.id);
+    else world.put("faults", fault.id, { ...fault, times: fault.times - 1 });
+    return fault.then;
+  }
+  return undefined;
 }
 
 const headersFor = (call: Call): Headers => {

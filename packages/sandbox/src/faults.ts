@@ -2,7 +2,6 @@
 // seed file, always in the same words.
 
 import { isRefusalCode, type RefusalCode } from "./refusals.ts";
-import type { World } from "./world.ts";
 
 /**
  * What happens instead of, before or after the work that was asked for.
@@ -65,17 +64,6 @@ export function faultInOrder(order: unknown): string | undefined {
   }
   if (words.includes(then) || isRefusalCode(then)) return undefined;
   return 'then must be a documented error_code, "hang", "reset", "drop-after-commit", "garbage", { status } or { delayMs }';
-}
-
-/** The first fault that waits for a path, counted down; `*` is for paths of Plaid's alone. */
-export function takeFault(world: World, path: string, plaids: boolean): FaultEffect | undefined {
-  for (const fault of world.all("faults")) {
-    if (fault.path !== path && !(plaids && fault.path === "*")) continue;
-    if (fault.times === 1) world.drop("faults", fault.id);
-    else world.put("faults", fault.id, { ...fault, times: fault.times - 1 });
-    return fault.then;
-  }
-  return undefined;
 }
 
 /** A line that was cut, as the platforms' own `fetch` reports one. */

@@ -16,9 +16,9 @@ import type { FieldsOf } from "sett/kinds";
 import { LATEST_MS } from "./clock.ts";
 import { faultInOrder } from "./faults.ts";
 import { findInstitution } from "./institutions.ts";
-import { isRefusalCode } from "./refusals.ts";
+import { isRefusalCode, type ItemTrouble } from "./refusals.ts";
 import { faultInSwitches } from "./switches.ts";
-import type { Change, ItemTrouble, Settings, TableName, Tables } from "./world.ts";
+import type { Change, Settings, TableName, Tables } from "./world.ts";
 
 const kind = (expected: string, accepts: Kind["accepts"]): Kind => ({ expected, accepts });
 const string = kind("a string", (value) => typeof value === "string");

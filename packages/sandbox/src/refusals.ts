@@ -3,7 +3,6 @@
 
 import type { PlaidError } from "sett";
 import type { Switches } from "./switches.ts";
-import type { ItemTrouble } from "./world.ts";
 
 interface Row {
   readonly message: string | null;
@@ -23,10 +22,11 @@ const tooManyCalls = {
   message: "rate limit exceeded for attempts to access this item. please try again later",
   status: 429,
 };
-const tooManyInstitutionCalls = (endpoint: string) => ({
-  message: `rate limit exceeded for attempts to access "${endpoint}". please try again later`,
+/** Of both endpoints, although it names one. */
+const tooManyInstitutionCalls = {
+  message: 'rate limit exceeded for attempts to access "institutions get by id". please try again later',
   status: 429,
-});
+};
 const noInvestmentAccounts = {
   message:
     "There are no valid investment account(s) associated with this Item. See https://plaid.com/docs/api/#item-errors for more information.",
@@ -231,8 +231,8 @@ const byType = {
     TRANSACTIONS_REFRESH_LIMIT: tooManyCalls,
     INVESTMENT_HOLDINGS_GET_LIMIT: tooManyCalls,
     INVESTMENT_TRANSACTIONS_LIMIT: tooManyCalls,
-    INSTITUTIONS_GET_LIMIT: tooManyInstitutionCalls("institutions get"),
-    INSTITUTIONS_GET_BY_ID_LIMIT: tooManyInstitutionCalls("institutions get by id"),
+    INSTITUTIONS_GET_LIMIT: tooManyInstitutionCalls,
+    INSTITUTIONS_GET_BY_ID_LIMIT: tooManyInstitutionCalls,
     INSTITUTION_RATE_LIMIT: {
       message: "The institution is currently receiving too many requests. Please try again later.",
       status: 429,
@@ -337,6 +337,13 @@ const documentation = (type: string) =>
     .replaceAll("_", "-")}-errors`;
 
 const oauthEnded = "The user's OAuth connection to this institution has been invalidated.";
+
+/** Why an Item needs help. The rest of the error follows from the code. */
+export interface ItemTrouble {
+  readonly error_code: RefusalCode;
+  /** Of OAuth connections: `OAUTH_CONSENT_EXPIRED` and the like. */
+  readonly error_code_reason: string | null;
+}
 
 /** The refusal that an Item's trouble turns into, at every endpoint but /item/get. */
 export const refusalOf = ({ error_code, error_code_reason }: ItemTrouble, switches: Switches) =>

@@ -4,15 +4,8 @@
 
 import type { AccountBase, LinkTokenCreateRequest, LinkTokenGetSessionsResponse } from "sett";
 import type { Fault } from "./faults.ts";
-import type { RefusalCode } from "./refusals.ts";
+import type { ItemTrouble } from "./refusals.ts";
 import type { Switches } from "./switches.ts";
-
-/** Why an Item needs help. The rest of the error follows from the code. */
-export interface ItemTrouble {
-  readonly error_code: RefusalCode;
-  /** Of OAuth connections: `OAUTH_CONSENT_EXPIRED` and the like. */
-  readonly error_code_reason: string | null;
-}
 
 /** One Item. Times are milliseconds since 1970, by the sandbox's clock. */
 export interface ItemRecord {

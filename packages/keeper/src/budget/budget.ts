@@ -7,17 +7,11 @@ import type { Database } from "../database/database.ts";
 import type { DatabaseFailure } from "../database/failure.ts";
 import type { Environment } from "../database/schema.ts";
 import { createAccount } from "./account.ts";
-import { Companions } from "./companions.ts";
+import { Companions, type About } from "./companions.ts";
 import { publishedLimits, unpublished, type GivenLimits } from "./limits.ts";
 import { countedPost } from "./post.ts";
 import type { Terms } from "./terms.ts";
 import { Till } from "./till.ts";
-
-/** Whom a call is about, as far as it is known: their own allowances hold besides the client's. */
-export interface About {
-  readonly itemId?: string | undefined;
-  readonly institutionId?: string | null | undefined;
-}
 
 /** What may be set for one endpoint, for all processes. What is left out stays. */
 export interface BudgetChange {

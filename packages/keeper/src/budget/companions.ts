@@ -1,7 +1,11 @@
 // The allowances that hold besides the client's: of each Item, and of an institution that has had too much. In memory,
 // for each process, and forgotten after a minute or two without use.
 
-import type { About } from "./budget.ts";
+/** Whom a call is about, as far as it is known: their own allowances hold besides the client's. */
+export interface About {
+  readonly itemId?: string | undefined;
+  readonly institutionId?: string | null | undefined;
+}
 
 interface Companion {
   /** When the last calls went out, as many as the limit counts. */

@@ -3,8 +3,7 @@
 
 import { hash, randomUUID } from "node:crypto";
 import type { Answer, Post } from "sett";
-import type { About } from "./budget.ts";
-import type { Companions } from "./companions.ts";
+import type { About, Companions } from "./companions.ts";
 import type { Till } from "./till.ts";
 
 interface Books {

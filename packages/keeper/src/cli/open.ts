@@ -69,7 +69,7 @@ export async function open(
   const keys = await ringOf(settings);
   const { database } = settings;
   // Loaded when it is needed: help and a wrong word do not wait for databases.
-  const { openKeeper } = await import("../keeper.ts");
+  const { openKeeper } = await import("../open.ts");
   const pool = await poolIfThere();
   const opened = await openKeeper({
     plaid: { ...plaid, ...(pool && { post: pool }) },

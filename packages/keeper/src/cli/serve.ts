@@ -2,12 +2,7 @@
 
 import { InvalidArgumentError } from "commander";
 import type { Register } from "./command.ts";
-
-export interface ServeOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly linkFromWebhooks?: true;
-}
+import type { ServeOptions } from "./serving.ts";
 
 export const register: Register = (cli) => {
   cli.add<ServeOptions>(

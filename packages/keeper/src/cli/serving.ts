@@ -12,13 +12,18 @@ import { listen } from "./listening.ts";
 import { open, refuseUnlessThere } from "./open.ts";
 import { masked } from "./secret-words.ts";
 import { sentence } from "./sentences.ts";
-import type { ServeOptions } from "./serve.ts";
 import { createServer } from "./server.ts";
 import { plaidOf, soundSettings } from "./settings.ts";
 import { createTally, type Tally } from "./tally.ts";
 
 /** A reader of the log that does not read may not fill the memory: what would go beyond is dropped. */
 const logBytes = 1 << 20;
+
+export interface ServeOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly linkFromWebhooks?: true;
+}
 
 type Log = (event: string, fields?: Record<string, unknown>) => void;
 

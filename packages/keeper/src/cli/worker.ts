@@ -3,14 +3,7 @@
 import type { Register } from "./command.ts";
 import { whole } from "./filters.ts";
 import { port } from "./serve.ts";
-
-export interface WorkerCommand {
-  readonly inFlight?: number;
-  readonly metricsPort?: number;
-  readonly metricsHost: string;
-  readonly untilIdle?: true;
-  readonly lease?: string;
-}
+import type { WorkerCommand } from "./working.ts";
 
 export const register: Register = (cli) => {
   cli.add<WorkerCommand>(

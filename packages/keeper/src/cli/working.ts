@@ -20,7 +20,6 @@ import { spanOf } from "./spans.ts";
 import { pause } from "./sweep-follow.ts";
 import { countsOf, endingOf, failuresOf, titleOf } from "./sweep-words.ts";
 import { createTally, type Tally } from "./tally.ts";
-import type { WorkerCommand } from "./worker.ts";
 
 const lookMs = 500;
 /** Looking takes one part in so many of the time. */
@@ -29,6 +28,14 @@ const sparing = 20;
 const shortestLeaseMs = 5_000;
 /** Sweeps that are looked at; no more are open at a time. */
 const most = 100;
+
+export interface WorkerCommand {
+  readonly inFlight?: number;
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
+  readonly untilIdle?: true;
+  readonly lease?: string;
+}
 
 export async function workUntilTold(call: Call<WorkerCommand>): Promise<Ending> {
   const { context, globals, out, options } = call;

@@ -1,16 +1,14 @@
 // The intents of exchanges. An exchange knows of no Item yet, so nobody else can want what it works on: its intent is its
 // own lease, and to begin is one statement. A link is two in all, and both are compiled once.
 
-import { sql as raw } from "kysely";
+import { sql as raw, type Selectable } from "kysely";
 import type { Result } from "sett";
 import type { Sql } from "../database/connection.ts";
 import type { Database } from "../database/database.ts";
 import type { DatabaseFailure } from "../database/failure.ts";
 import type { Lease } from "../database/leases.ts";
-import type { Environment } from "../database/schema.ts";
+import type { Environment, IntentsTable } from "../database/schema.ts";
 import type { RowOf } from "../database/together.ts";
-import type { IntentRow } from "./ledger.ts";
-import type { Means } from "./means.ts";
 
 const opened = {
   intent_id: "text",
@@ -166,20 +164,19 @@ export function exchangesOf(database: Database, environment: Environment, actor 
 
 /** Takes over an exchange that nobody is at. */
 export async function claimExchange(
-  { holder, now, leaseMs }: Means,
   sql: Sql,
-  intentId: string,
-): Promise<{ intent: IntentRow; lease: Lease } | undefined> {
-  const untilMs = now() + leaseMs;
+  { name, holder, now, forMs }: { name: string; holder: string; now: number; forMs: number },
+): Promise<{ intent: Selectable<IntentsTable>; lease: Lease } | undefined> {
+  const untilMs = now + forMs;
   const intent = await sql
     .updateTable("intents")
     .set((row) => ({ holder, fence: row("fence", "+", 1), until_ms: untilMs }))
-    .where("intent_id", "=", intentId)
+    .where("intent_id", "=", name)
     .where("settled_at", "is", null)
-    .where("until_ms", "<=", now())
+    .where("until_ms", "<=", now)
     .returningAll()
     .executeTakeFirst();
-  return intent && { intent, lease: { name: intentId, holder, fence: intent.fence ?? 0, untilMs } };
+  return intent && { intent, lease: { name, holder, fence: intent.fence ?? 0, untilMs } };
 }
 
 /** Makes the lease last until then. Says no when somebody else has taken it, or has come to an end. */

@@ -135,7 +135,10 @@ export async function resumeExchange(
   salvage: Salvage,
   { intent_id }: Pick<IntentRow, "intent_id">,
 ): Promise<Result<ItemView, KeeperFailure>> {
-  const claimed = await transact(means, async (sql) => ok(await claimExchange(means, sql, intent_id)));
+  const { holder, now, leaseMs: forMs } = means;
+  const claimed = await transact(means, async (sql) =>
+    ok(await claimExchange(sql, { name: intent_id, holder, now: now(), forMs })),
+  );
   if (!claimed.ok) return claimed;
   const { lease, intent } = claimed.value ?? {};
   if (!lease || !intent?.detail) return err({ kind: "unfinished", item_id: null, intent_id, cause: null });

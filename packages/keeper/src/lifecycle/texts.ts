@@ -46,6 +46,13 @@ export const textOrNull = (name: string, value: unknown, longest = longestId): s
 /** Of which Item somebody speaks. */
 export const itemIdOf = (value: unknown): string => textOf("the item_id", value);
 
+/** What a person leaves for others to read. */
+export function noteOf(value: unknown): string {
+  const note = textOf("the note", value, longestNote);
+  if (note.trim() === "") throw new TypeError("the note must say something");
+  return note;
+}
+
 /** What can be kept of a text that is only to be shown: it is cut and cleaned, never refused. */
 export function shownOf(text: string, longest: number): string | null {
   const clean = text.slice(0, longest + 1).replaceAll("\0", "");
