@@ -21,7 +21,7 @@ interface Flags {
   readonly faults?: readonly FaultOrder[];
   readonly credentials?: Credentials;
   readonly anyCredentials?: true;
-  readonly switch: Readonly<Record<string, string>>;
+  readonly switch?: Readonly<Record<string, string>>;
 }
 
 const port = (given: string) => {
@@ -34,7 +34,7 @@ const moment = (given: string) => {
     throw new InvalidArgumentError("It must be an ISO time, such as 2026-01-31T12:00:00Z.");
   return given;
 };
-const oneSwitch = (given: string, former: Readonly<Record<string, string>>) => {
+const oneSwitch = (given: string, former: Readonly<Record<string, string>> = {}) => {
   const [name = "", value = ""] = given.split("=", 2);
   const wrong = faultInSwitches({ [name]: value });
   if (wrong) throw new InvalidArgumentError(`${wrong}.`);
@@ -68,6 +68,11 @@ const credentials = (file: string) => {
   return pairs as Credentials;
 };
 
+const version = (): string => {
+  const manifest = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+};
+
 const program = new Command("sett-sandbox")
   .description(
     "A local Plaid for development and tests: exact on the wire, with a clock you can move and faults you can order.",
@@ -89,7 +94,6 @@ const program = new Command("sett-sandbox")
     "--switch <name=value>",
     "an answer to what is not verified about Plaid; may be repeated",
     oneSwitch,
-    {},
   )
   .addHelpText(
     "after",
@@ -103,6 +107,7 @@ Examples:
 Credentials, unless you choose others: client_id ${sandboxCredentials.client_id}, secret ${sandboxCredentials.secret}.
 docs/sandbox.md describes /_sandbox. Exit codes: 0 after SIGINT or SIGTERM, 1 cannot start, 2 wrong usage.`,
   )
+  .version(version(), "-V, --version")
   .exitOverride();
 
 async function main() {
@@ -116,7 +121,7 @@ async function main() {
   const flags = program.opts<Flags>();
   const accepted = flags.anyCredentials ? "any" : flags.credentials;
   const options: SandboxOptions = {
-    switches: flags.switch,
+    switches: flags.switch ?? {},
     limits: flags.limits === true,
     ...(flags.seed !== undefined && { seed: flags.seed }),
     ...(flags.clock !== undefined && { now: flags.clock }),

@@ -68,11 +68,11 @@ export interface Control {
     age(itemId: string): void;
   };
   readonly link: {
-    /** The user finishes Link for this link token. */
+    /** The user finishes Link for this link token; in update mode its public token leads to the Item's access token. */
     complete(
       linkToken: string,
       choices?: LinkChoices,
-    ): { readonly item_id: string; readonly link_session_id: string; readonly public_token: string | null };
+    ): { readonly item_id: string; readonly link_session_id: string; readonly public_token: string };
     /** The user leaves, perhaps over an error. */
     exit(linkToken: string, errorCode?: string): { readonly link_session_id: string };
   };

@@ -1,7 +1,7 @@
 // The institutions of Plaid's Sandbox that this sandbox knows, and the accounts that a user has there.
 
 import type { AccountBase, CountryCode } from "sett";
-import { invalidField, object, orNull, shape, text } from "sett/kinds";
+import { invalidField, object, orNull, shape, text, words } from "sett/kinds";
 import type { FieldsOf } from "sett/kinds";
 
 /** An institution, as far as Items need it. */
@@ -102,7 +102,6 @@ export interface CustomAccount {
   readonly meta?: { readonly name?: string; readonly official_name?: string; readonly mask?: string };
 }
 
-const words = { expected: "a string", accepts: (value: unknown) => typeof value === "string" };
 const number = { expected: "a number", accepts: Number.isFinite };
 const customFields: FieldsOf<CustomAccount> = {
   "type?": text,

@@ -116,13 +116,19 @@ function logIn(institution: Institution, username: string, password: string) {
   const failure = /^error_(.*)$/.exec(password)?.[1];
   let custom: readonly CustomAccount[] = [];
   if (institution.oauth) return { custom, microdeposits: false };
-  if (failure !== undefined) throw new Refusal(isRefusalCode(failure) ? failure : "INVALID_CREDENTIALS");
+  if (failure !== undefined) throw forced(failure);
   if (username === "user_custom") custom = customAccounts(password);
-  else if (!knownUsers.test(username) || password === "") throw new Refusal("INVALID_CREDENTIALS");
+  else if (!knownUsers.test(username) || password.trim() === "") throw new Refusal("INVALID_CREDENTIALS");
   else if (!anyPassword.test(username) && !knownPasswords.test(password))
     throw new Refusal("INVALID_CREDENTIALS");
   return { custom, microdeposits: password === "microdeposits_good" || institution.microdeposits === true };
 }
+
+/** The error that credentials order; a code that there is not cannot log in. */
+const forced = (code: unknown) =>
+  new Refusal(
+    code === "PLAID_ERROR" ? "INTERNAL_SERVER_ERROR" : isRefusalCode(code) ? code : "INVALID_CREDENTIALS",
+  );
 
 /** The description that `user_custom` has for a password. */
 function customAccounts(password: string): readonly CustomAccount[] {
@@ -133,7 +139,7 @@ function customAccounts(password: string): readonly CustomAccount[] {
     throw new Refusal("INVALID_CREDENTIALS");
   }
   const { force_error, override_accounts } = description ?? {};
-  if (isRefusalCode(force_error)) throw new Refusal(force_error);
+  if (force_error) throw forced(force_error);
   if (!Array.isArray(override_accounts)) return [];
   if (!override_accounts.every(isCustomAccount)) throw new Refusal("INVALID_CREDENTIALS");
   return override_accounts;

@@ -2,7 +2,7 @@
 // changes the Item first and then sends the webhook that Plaid documents for it, if the Item has a URL.
 
 import { beginConsent } from "./items.ts";
-import { findInstitution, newAccountAt } from "./institutions.ts";
+import { consentEnds, findInstitution, newAccountAt } from "./institutions.ts";
 import { toMillisecond, toSecond } from "./json.ts";
 import type { Plaid } from "./plaid.ts";
 import { webhookError, type RefusalCode } from "./refusals.ts";
@@ -43,7 +43,9 @@ export function fail(plaid: Plaid, item: ItemRecord, error_code: RefusalCode, re
 export function completeUpdateMode(plaid: Plaid, item: ItemRecord, selectAccounts = false) {
   for (const kind of ["disconnect", "consent-warning", "consent-end"] as const)
     plaid.agenda.cancel(kind, item.item_id);
-  const chosen = selectAccounts ? item.unchosen_accounts : [];
+  // In the United Kingdom and the European Union a new account takes a new Item.
+  const mayChoose = selectAccounts && !consentEnds(findInstitution(item.institution_id)!);
+  const chosen = mayChoose ? item.unchosen_accounts : [];
   beginConsent(
     plaid,
     keep(plaid, {
@@ -72,9 +74,15 @@ export function revokePermission(plaid: Plaid, item: ItemRecord) {
   notify(plaid, item, "ITEM", "USER_PERMISSION_REVOKED", { error: webhookError(error, plaid.switches()) });
 }
 
-/** The user took one account back at the bank: USER_ACCOUNT_REVOKED, and the account is gone. */
+/** The user took one account back at the bank: USER_ACCOUNT_REVOKED. Update mode may bring it back, under another id. */
 export function revokeAccount(plaid: Plaid, item: ItemRecord, account_id: string) {
-  keep(plaid, { ...item, accounts: item.accounts.filter((account) => account.account_id !== account_id) });
+  const revoked = item.accounts.filter((account) => account.account_id === account_id);
+  const anew = revoked.map((account) => ({ ...account, account_id: plaid.ids.id() }));
+  keep(plaid, {
+    ...item,
+    accounts: item.accounts.filter((account) => !revoked.includes(account)),
+    unchosen_accounts: [...item.unchosen_accounts, ...anew],
+  });
   notify(plaid, item, "ITEM", "USER_ACCOUNT_REVOKED", { account_id });
 }
 

@@ -45,19 +45,20 @@ export interface LinkChoices {
 }
 
 /**
- * The user finishes Link: a new Item and its public token; in update mode the Item is mended and there is none.
- * Throws a Refusal where Plaid would show the user an error.
+ * The user finishes Link: a new Item, or in update mode one that is mended, and a public token of it either way. Throws
+ * a Refusal where Plaid would show the user an error.
  */
 export function completeLink(plaid: Plaid, token: string, choices: LinkChoices) {
   const link = liveLinkToken(plaid, token);
   const { request } = link;
   const link_session_id = plaid.ids.uuid();
+  const isNew = link.item_id === null;
   let item: ItemRecord;
-  let public_token: string | null = null;
   if (link.item_id !== null) {
+    const before = plaid.world.get("items", link.item_id)!;
+    if (before.removed_at !== null) throw new Refusal("ITEM_NOT_FOUND");
+    completeUpdateMode(plaid, before, request.update?.account_selection_enabled === true);
     item = plaid.world.get("items", link.item_id)!;
-    if (item.removed_at !== null) throw new Refusal("ITEM_NOT_FOUND");
-    completeUpdateMode(plaid, item, request.update?.account_selection_enabled === true);
   } else {
     item = createItem(plaid, {
       client_id: link.client_id,
@@ -67,8 +68,8 @@ export function completeLink(plaid: Plaid, token: string, choices: LinkChoices) 
       username: choices.username ?? "user_good",
       password: choices.password ?? "pass_good",
     });
-    public_token = issuePublicToken(plaid, item);
   }
+  const public_token = issuePublicToken(plaid, item);
 
   const { institution_id, name } = findInstitution(item.institution_id)!;
   const institution = { institution_id, name };
@@ -83,9 +84,9 @@ export function completeLink(plaid: Plaid, token: string, choices: LinkChoices) 
   const metadata = { accounts, institution, link_session_id };
   addSession(plaid, link, {
     link_session_id,
-    ...(public_token !== null && { on_success: { public_token, metadata } }),
+    on_success: { public_token, metadata },
     results: {
-      item_add_results: public_token === null ? [] : [{ accounts, institution, public_token }],
+      item_add_results: isNew ? [{ accounts, institution, public_token }] : [],
       cra_item_add_results: [],
       cra_update_results: [],
       bank_income_results: [],
@@ -93,8 +94,8 @@ export function completeLink(plaid: Plaid, token: string, choices: LinkChoices) 
       document_income_results: null,
     },
   });
-  if (public_token !== null) tell(plaid, link, "ITEM_ADD_RESULT", { link_session_id, public_token });
-  const public_tokens = public_token === null ? [] : [public_token];
+  if (isNew) tell(plaid, link, "ITEM_ADD_RESULT", { link_session_id, public_token });
+  const public_tokens = isNew ? [public_token] : [];
   tell(plaid, link, "SESSION_FINISHED", { link_session_id, public_tokens, status: "SUCCESS" });
   return { item_id: item.item_id, link_session_id, public_token };
 }
@@ -138,12 +139,12 @@ function addSession(
 
 /** To the link token's own URL: there may be no Item yet. */
 function tell(
-  { delivery }: Plaid,
-  { client_id, link_token, request }: LinkTokenRecord,
+  { delivery, switches }: Plaid,
+  { client_id, link_token, request, item_id }: LinkTokenRecord,
   webhook_code: string,
   fields: object,
 ) {
-  if (!request.webhook) return;
+  if (!request.webhook || (item_id !== null && switches().updateModeWebhooks === "none")) return;
   delivery.send({
     client_id,
     item_id: null,

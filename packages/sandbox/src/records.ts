@@ -9,6 +9,7 @@ import {
   object,
   orNull,
   text,
+  words,
   type Fields,
   type Kind,
 } from "sett/kinds";
@@ -21,7 +22,6 @@ import { faultInSwitches } from "./switches.ts";
 import type { Change, Settings, TableName, Tables } from "./world.ts";
 
 const kind = (expected: string, accepts: Kind["accepts"]): Kind => ({ expected, accepts });
-const string = kind("a string", (value) => typeof value === "string");
 /** As far as a Date reaches. */
 const time = kind("a time", (value) => Number.isFinite(value) && Math.abs(value as number) <= 8.64e15);
 const institution = kind(
@@ -48,7 +48,7 @@ const fields: {
     client_id: text,
     institution_id: institution,
     access_token: textOrNull,
-    webhook: string,
+    webhook: words,
     products: list,
     auth_method: textOrNull,
     accounts: list,
@@ -76,10 +76,10 @@ const fields: {
     webhook_message_id: text,
     client_id: text,
     item_id: textOrNull,
-    webhook_type: string,
-    webhook_code: string,
+    webhook_type: words,
+    webhook_code: words,
     destination_url: text,
-    body: string,
+    body: words,
     created_at: time,
     delivery_status: status,
     attempts: list,

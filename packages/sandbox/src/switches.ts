@@ -45,6 +45,11 @@ export const switchTable = {
     values: ["refuse", "answer"],
     question: "Does /accounts/get, which asks no bank, fail while an Item is in an error state?",
   },
+  unhealthyItem: {
+    values: ["answer", "refuse"],
+    question:
+      "Do /item/access_token/invalidate and /item/webhook/update, which ask no bank either, work on an Item in an error state (with `item.error` null, since /item/get alone shows it)?",
+  },
   webhookBytes: {
     values: ["indented", "compact"],
     question: "Are webhooks indented by two spaces, with keys sorted, as answers are?",
@@ -65,6 +70,11 @@ export const switchTable = {
   firedDisconnectReason: {
     values: ["INSTITUTION_MIGRATION", "INSTITUTION_TOKEN_EXPIRATION"],
     question: "Which `reason` does a fired PENDING_DISCONNECT carry?",
+  },
+  updateModeWebhooks: {
+    values: ["sent", "none"],
+    question:
+      "Do Link's webhooks go to the `webhook` of a link token for update mode, though it has no effect on the Item's?",
   },
   unlistedLimits: {
     values: ["none", "production"],

@@ -383,6 +383,13 @@ export const documented: readonly (readonly [string, string, number, string | nu
   ],
   [
     "RATE_LIMIT_EXCEEDED",
+    "INSTITUTIONS_GET_LIMIT",
+    429,
+    'rate limit exceeded for attempts to access "institutions get by id". please try again later',
+    null,
+  ],
+  [
+    "RATE_LIMIT_EXCEEDED",
     "INSTITUTIONS_GET_BY_ID_LIMIT",
     429,
     'rate limit exceeded for attempts to access "institutions get by id". please try again later',

@@ -317,6 +317,30 @@ test("an Item's error has the status of its code", async () => {
   }
 });
 
+test("an account that was taken back comes back in update mode, under another id", async () => {
+  const { call, item, control } = await aPlaid();
+  const { access_token, item_id } = await item(["auth"]);
+  const accounts = async () =>
+    (await call("/accounts/get", { access_token })).body.accounts as { account_id: string }[];
+  const [taken, ...others] = await accounts();
+  control.items.revokeAccount(item_id);
+  control.items.completeUpdateMode(item_id);
+  assert.deepEqual(await accounts(), others);
+  control.items.completeUpdateMode(item_id, true);
+  const back = (await accounts()).at(-1)!;
+  assert.notEqual(back.account_id, taken!.account_id);
+  assert.deepEqual(await accounts(), [...others, { ...taken, account_id: back.account_id }]);
+});
+
+test("a new account takes a new Item in the United Kingdom", async () => {
+  const { call, item, control } = await aPlaid();
+  const { access_token, item_id } = await item(["auth"], { institution_id: "ins_116834" });
+  const { body } = await call("/accounts/get", { access_token });
+  control.items.newAccounts(item_id);
+  control.items.completeUpdateMode(item_id, true);
+  assert.deepEqual((await call("/accounts/get", { access_token })).body.accounts, body.accounts);
+});
+
 test("each event of an Item changes it and sends its webhook", async () => {
   const { call, item, control, received } = await aPlaid();
   const { access_token, item_id } = await item(["auth"], { options: { webhook: hook } });

@@ -58,7 +58,64 @@ test("/link/token/get echoes the request, and has no sessions before there are a
 
 const refusals: readonly (readonly [string, object, string, RegExp])[] = [
   ["no user", { user: undefined }, "MISSING_FIELDS", /missing: user$/],
-  ["a user without client_user_id", { user: {} }, "INVALID_FIELD", /^user must be /],
+  ["a user without client_user_id", { user: {} }, "MISSING_FIELDS", /missing: user\.client_user_id$/],
+  [
+    "a user with an empty one",
+    { user: { client_user_id: "" } },
+    "INVALID_FIELD",
+    /^user\.client_user_id must /,
+  ],
+  [
+    "a user with a field of its own",
+    {
+      user: { client_user_id: "u", nickname: "n", name: { given_name: "A", family_name: "B", middle: "C" } },
+    },
+    "UNKNOWN_FIELDS",
+    /endpoint: user\.nickname, user\.name\.middle$/,
+  ],
+  [
+    "a telephone number that is not E.164",
+    { user: { client_user_id: "u", phone_number: "415-555-0123" } },
+    "INVALID_FIELD",
+    /^user\.phone_number must be /,
+  ],
+  [
+    "a list of what are no strings",
+    { optional_products: [7] },
+    "INVALID_FIELD",
+    /^optional_products must be /,
+  ],
+  [
+    "a subtype that is no string",
+    { account_filters: { credit: { account_subtypes: [7] } } },
+    "INVALID_FIELD",
+    /^account_filters\.credit\.account_subtypes must be a list of strings$/,
+  ],
+  [
+    "an unknown field of institution_data",
+    { institution_data: { routing: "1" } },
+    "UNKNOWN_FIELDS",
+    /: institution_data\.routing$/,
+  ],
+  ["an unknown appearance", { appearance_mode: "BRIGHT" }, "INVALID_FIELD", /^appearance_mode must be /],
+  [
+    "an unknown purpose",
+    { consumer_report_permissible_purpose: "FUN" },
+    "INVALID_FIELD",
+    /^consumer_report_permissible_purpose must be /,
+  ],
+  [
+    "a null inside account_filters",
+    { account_filters: { depository: null } },
+    "INVALID_FIELD",
+    /^account_filters\.depository must be an object$/,
+  ],
+  [
+    "a filter without subtypes",
+    { account_filters: { loan: {} } },
+    "MISSING_FIELDS",
+    /missing: account_filters\.loan\.account_subtypes$/,
+  ],
   ["an unknown user_id", { user_id: "usr_1" }, "USER_NOT_FOUND", /cannot be found/],
   ["no products", { products: undefined }, "MISSING_FIELDS", /missing: products$/],
   ["an empty list of products", { products: [] }, "INVALID_FIELD", /^products must be /],
@@ -94,6 +151,19 @@ for (const [what, changes, code, message] of refusals) {
     assert.match(body.error_message, message);
   });
 }
+
+test("/link/token/create takes what Plaid's schema leaves open, and null where it allows it", async () => {
+  const { call } = await aPlaid();
+  for (const changes of [
+    { hosted_link: { yet_to_come: 1 } },
+    { account_filters: { depository: { account_subtypes: ["checking"], yet_to_come: 1 }, yet_to_come: 1 } },
+    {
+      user: { client_user_id: "u", phone_number: "+14155550123", address: { country: "US", yet_to_come: 1 } },
+    },
+    { user: { client_user_id: "u", name: null, address: null, id_number: null, date_of_birth: null } },
+  ])
+    assert.equal((await call("/link/token/create", { ...request, ...changes })).status, 200);
+});
 
 test("the user finishes Link: an Item, its public token, both webhooks, and the session told for 6 hours", async () => {
   const { call, control, received } = await aPlaid();
@@ -147,20 +217,46 @@ test("the user finishes Link: an Item, its public token, both webhooks, and the 
   assert.deepEqual(refused(await call("/link/token/get", { link_token })), expired);
 });
 
-test("update mode: 30 minutes, the same Item, healthy again, no public token", async () => {
-  const { call, control, item } = await aPlaid();
+test("update mode: 30 minutes, the same Item, healthy again, a public token that leads to the same access token", async () => {
+  const { call, control, item, received } = await aPlaid();
   const { access_token, item_id } = await item();
   control.items.loginRequired(item_id);
   const { user, client_name, language, country_codes } = request;
-  const update = { user, client_name, language, country_codes, access_token };
+  const update = { user, client_name, language, country_codes, access_token, webhook: hook };
   const created = (await call("/link/token/create", update)).body;
   assert.equal(created.expiration, "2026-01-01T00:30:00Z");
   const completed = control.link.complete(created.link_token);
-  assert.deepEqual([completed.item_id, completed.public_token], [item_id, null]);
+  assert.equal(completed.item_id, item_id);
   assert.equal((await call("/item/get", { access_token })).body.item.error, null);
   const [session] = (await call("/link/token/get", { link_token: created.link_token })).body.link_sessions;
   assert.deepEqual(session.results.item_add_results, []);
+  assert.equal(session.on_success.public_token, completed.public_token);
+  await control.webhooks.idle();
+  assert.deepEqual(
+    received.map(({ text }) => [JSON.parse(text).webhook_code, JSON.parse(text).public_tokens]),
+    [["SESSION_FINISHED", []]],
+  );
+  const { public_token } = completed;
+  const exchanged = (await call("/item/public_token/exchange", { public_token })).body;
+  assert.deepEqual([exchanged.item_id, exchanged.access_token], [item_id, access_token]);
   assert.equal(control.items.list().length, 1);
+});
+
+test("update mode with account selection tells of the accounts that the user added", async () => {
+  const { call, control, item } = await aPlaid();
+  const { access_token, item_id } = await item();
+  control.items.newAccounts(item_id);
+  const { products: _, ...rest } = request;
+  const update = { ...rest, access_token, update: { account_selection_enabled: true } };
+  const { link_token } = (await call("/link/token/create", update)).body;
+  control.link.complete(link_token);
+  const [session] = (await call("/link/token/get", { link_token })).body.link_sessions;
+  const shown = session.on_success.metadata.accounts.map(({ id }: { id: string }) => id);
+  const { accounts } = (await call("/accounts/get", { access_token })).body;
+  assert.deepEqual(
+    shown,
+    accounts.map(({ account_id }: { account_id: string }) => account_id),
+  );
 });
 
 test("a link token serves again in Sandbox, and only its own client", async () => {

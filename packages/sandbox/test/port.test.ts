@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -148,6 +148,16 @@ test("SIGTERM ends it at once, also while a receiver of webhooks hangs", async (
   await reached;
   child.kill("SIGTERM");
   assert.deepEqual(await once(child, "exit", { signal: AbortSignal.timeout(20_000) }), [0, null]);
+});
+
+test("it says its version, the package's, and serves nothing", async () => {
+  const manifest = readFileSync(join(import.meta.dirname, "../package.json"), "utf8");
+  const { version } = JSON.parse(manifest) as { version: string };
+  for (const flag of ["--version", "-V"]) {
+    const child = start(flag);
+    const [said, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
+    assert.deepEqual({ said, code }, { said: `${version}\n`, code: 0 });
+  }
 });
 
 test("a port in use is said so, with exit code 1", async (t) => {

@@ -106,6 +106,9 @@ for (const { path, required } of rows) {
       "UNKNOWN_FIELDS",
       "the following fields are not recognized by this endpoint: surprise, more",
     ]);
+    // The table marks what may be left out with such a name.
+    const marked = await call(path, { ...goodFor(required), "webhook?": 1, "options?": 1 });
+    assert.match(marked.body.error_message, /endpoint: webhook\?, options\?$/);
   });
 
   for (const field of required) {
@@ -335,6 +338,26 @@ const refusalsOfCreation: readonly (readonly [string, object, readonly unknown[]
     ],
   ],
   [
+    "an unknown option of income",
+    { options: { income_verification: { bank_income: { days: 1 } } } },
+    [
+      400,
+      "INVALID_REQUEST",
+      "UNKNOWN_FIELDS",
+      "the following fields are not recognized by this endpoint: options.income_verification.bank_income.days",
+    ],
+  ],
+  [
+    "a source of income that Plaid does not know",
+    { options: { income_verification: { income_source_types: ["bank", "luck"] } } },
+    [
+      400,
+      "INVALID_REQUEST",
+      "INVALID_FIELD",
+      "options.income_verification.income_source_types must be a list of bank, payroll",
+    ],
+  ],
+  [
     "a user token",
     { user_token: "t" },
     [400, "INVALID_INPUT", "INVALID_USER_TOKEN", "could not find matching user token"],
@@ -373,6 +396,21 @@ const refusalsOfCreation: readonly (readonly [string, object, readonly unknown[]
     "a custom user that forces an error",
     { options: { override_username: "user_custom", override_password: '{"force_error":"NO_ACCOUNTS"}' } },
     [400, "ITEM_ERROR", "NO_ACCOUNTS", "no valid accounts were found for this item"],
+  ],
+  [
+    "a custom user that forces PLAID_ERROR",
+    { options: { override_username: "user_custom", override_password: '{"force_error":"PLAID_ERROR"}' } },
+    [500, "API_ERROR", "INTERNAL_SERVER_ERROR", "an unexpected error occurred"],
+  ],
+  [
+    "a custom user that forces an error there is not",
+    { options: { override_username: "user_custom", override_password: '{"force_error":"BORED"}' } },
+    [400, "ITEM_ERROR", "INVALID_CREDENTIALS", "the provided credentials were not correct"],
+  ],
+  [
+    "a blank password, where any other will do",
+    { options: { override_username: "user_transactions_dynamic", override_password: " " } },
+    [400, "ITEM_ERROR", "INVALID_CREDENTIALS", "the provided credentials were not correct"],
   ],
   [
     "an institution that is down",

@@ -82,6 +82,19 @@ const shown: {
     },
     { refuse: 400, answer: 200 },
   ],
+  unhealthyItem: [
+    async ({ call, item }) => {
+      const { access_token } = await item();
+      await call("/sandbox/item/reset_login", { access_token });
+      const moved = await call("/item/webhook/update", { access_token, webhook: hook });
+      const rotated = await call("/item/access_token/invalidate", { access_token });
+      return [moved, rotated].map(({ body }) => body.error_code ?? body.item?.error);
+    },
+    {
+      answer: [null, undefined],
+      refuse: ["ITEM_LOGIN_REQUIRED", "ITEM_LOGIN_REQUIRED"],
+    },
+  ],
   webhookBytes: [
     async (plaid) => (await fired(plaid, "LOGIN_REPAIRED")).text.includes("\n"),
     { indented: true, compact: false },
@@ -114,6 +127,24 @@ const shown: {
       INSTITUTION_MIGRATION: "INSTITUTION_MIGRATION",
       INSTITUTION_TOKEN_EXPIRATION: "INSTITUTION_TOKEN_EXPIRATION",
     },
+  ],
+  updateModeWebhooks: [
+    async ({ call, item, control, received }) => {
+      const { access_token } = await item(["auth"]);
+      const about = {
+        client_name: "n",
+        language: "en",
+        country_codes: ["US"],
+        user: { client_user_id: "u" },
+      };
+      const request = { ...about, access_token, webhook: hook };
+      const { link_token } = (await call("/link/token/create", request)).body;
+      control.link.complete(link_token);
+      control.link.exit(link_token);
+      await control.webhooks.idle();
+      return received.map(({ code }) => code);
+    },
+    { sent: ["SESSION_FINISHED", "SESSION_FINISHED"], none: [] },
   ],
   unlistedLimits: [
     async ({ control }) => control.limits.get().limits["/item/public_token/exchange"]?.client,

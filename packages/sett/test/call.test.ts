@@ -229,10 +229,24 @@ describe("a programmer's mistake is a TypeError that names the field, repeats no
     ],
     [
       "a user without an id",
-      /user must be an object with a client_user_id/,
+      /user\.client_user_id must be a non-empty string/,
       (c) =>
         Link.createToken(
           { client_name: "c", language: "en", country_codes: ["US"], user: {} as { client_user_id: string } },
+          c,
+        ),
+    ],
+    [
+      "a telephone number that is not E.164",
+      /user\.phone_number must be a string in E\.164 format/,
+      (c) =>
+        Link.createToken(
+          {
+            client_name: "c",
+            language: "en",
+            country_codes: ["US"],
+            user: { client_user_id: "u", phone_number: "415 555 5150" },
+          },
           c,
         ),
     ],
@@ -263,6 +277,13 @@ describe("an answer", () => {
     const { config } = scripted(itemAnswer({ brand_new: { deep: 1 } }));
     const { item } = unwrap(await Item.get(token, config));
     assert.deepEqual(item, { item_id: "i1", webhook: null, error: null, brand_new: { deep: 1 } } as unknown);
+  });
+
+  test("has null where the Item has no webhook, however Plaid says so", async () => {
+    for (const webhook of ["", null, undefined]) {
+      const { config } = scripted(itemAnswer({ webhook }));
+      assert.equal(unwrap(await Item.get(token, config)).item.webhook, null);
+    }
   });
 
   test("that is Plaid's error is refused, with all of its fields", async () => {
@@ -488,14 +509,23 @@ test("whatever a transport throws or gives back, the failure is of the declared 
 });
 
 test("an error type and a code that are new say what to do under any status", async () => {
-  for (const [reply, action] of [
-    [refusal(400, "BRAND_NEW_LIMIT", "RATE_LIMIT_EXCEEDED"), { action: "retry", delayMs: 60_000 }],
-    [refusal(400, "BRAND_NEW", "API_ERROR"), { action: "retry", delayMs: 1_000 }],
-    [refusal(400, "BRAND_NEW", "INVALID_INPUT"), { action: "fix-request" }],
-    [refusal(400, "BRAND_NEW", "ITEM_ERROR"), { action: "investigate" }],
+  const adviceFor = async (status: number, type: string) => {
+    const { config } = scripted(refusal(status, "BRAND_NEW", type));
+    return advice(await failureOf(Item.get(token, config)));
+  };
+  for (const [type, expected] of [
+    ["RATE_LIMIT_EXCEEDED", { action: "retry", delayMs: 60_000 }],
+    ["API_ERROR", { action: "retry", delayMs: 1_000 }],
+    ["INVALID_INPUT", { action: "fix-request" }],
+    ["INVALID_REQUEST", { action: "fix-request" }],
   ] as const) {
-    const { config } = scripted(reply);
-    assert.deepEqual(advice(await failureOf(Item.get(token, config))), action);
+    for (const status of [200, 400, 429, 500])
+      assert.deepEqual(await adviceFor(status, type), expected, type);
+  }
+  for (const type of ["ITEM_ERROR", "BRAND_NEW_ERROR"]) {
+    assert.deepEqual(await adviceFor(400, type), { action: "investigate" });
+    assert.deepEqual(await adviceFor(429, type), { action: "retry", delayMs: 60_000 });
+    assert.deepEqual(await adviceFor(500, type), { action: "retry", delayMs: 1_000 });
   }
 });
 

@@ -1,9 +1,11 @@
-// The Item's own endpoints. They answer for an Item in any state, since they are how it is seen, mended and ended.
+// The Item's own endpoints. They answer for an Item in any state, since they are how it is seen and ended; whether one in
+// an error state can be rotated, and its webhook moved, a switch says.
 
 import type * as endpoints from "sett/endpoints";
-import { environmentOf, errorOnWire, itemOnWire, openItem, statusOnWire } from "../items.ts";
+import { environmentOf, errorOnWire, itemOnWire, openItem, statusOnWire, type Asking } from "../items.ts";
 import { toSecond } from "../json.ts";
 import { notify, removeItem } from "../life.ts";
+import type { Plaid } from "../plaid.ts";
 import { Refusal, refusalOf } from "../refusals.ts";
 import type { Handler } from "./handler.ts";
 
@@ -48,13 +50,16 @@ export const itemGet: Handler<typeof endpoints.itemGet> = ({ access_token }, pla
   };
 };
 
+const openToChange = (plaid: Plaid, asking: Asking, access_token: string) =>
+  openItem(plaid, asking, access_token, plaid.switches().unhealthyItem === "refuse" ? "healthy" : "whatever");
+
 export const itemAccessTokenInvalidate: Handler<typeof endpoints.itemAccessTokenInvalidate> = (
   { access_token },
   plaid,
   asking,
 ) => {
   const { world, ids } = plaid;
-  const item = openItem(plaid, asking, access_token, "whatever");
+  const item = openToChange(plaid, asking, access_token);
   const { item_id } = item;
   const new_access_token = ids.token("access");
   world.put("access_tokens", access_token, { item_id, rotated: true });
@@ -73,7 +78,7 @@ export const itemWebhookUpdate: Handler<typeof endpoints.itemWebhookUpdate> = (
   plaid,
   asking,
 ) => {
-  const before = openItem(plaid, asking, access_token, "whatever");
+  const before = openToChange(plaid, asking, access_token);
   // A request without the field clears nothing and changes nothing: which of the two Plaid does is not known.
   const item = { ...before, webhook: webhook === undefined ? before.webhook : (webhook ?? "") };
   plaid.world.put("items", item.item_id, item);

@@ -22,12 +22,11 @@ export function advice(failure: Failure): Advice {
   if (failure.kind !== "refused") return soon;
   const { error_code, error_type } = failure.error;
   if (Object.hasOwn(errorCodes, error_code)) return errorCodes[error_code as keyof typeof errorCodes];
-  if (failure.status === 429 || error_type === "RATE_LIMIT_EXCEEDED")
+  if (error_type === "INVALID_REQUEST" || error_type === "INVALID_INPUT") return { action: "fix-request" };
+  if (error_type === "API_ERROR") return soon;
+  if (error_type === "RATE_LIMIT_EXCEEDED" || failure.status === 429)
     return { action: "retry", delayMs: 60_000 };
-  if (failure.status >= 500 || error_type === "API_ERROR") return soon;
-  return error_type === "INVALID_REQUEST" || error_type === "INVALID_INPUT"
-    ? { action: "fix-request" }
-    : investigate;
+  return failure.status > 499 ? soon : investigate;
 }
 
 /** The failure in one line, for a log or a person. */

@@ -36,8 +36,8 @@ export function read<Request, Answered>(
   if (status === 200 && object.accepts(parsed) && !(parsed.error_type && parsed.error_code)) {
     const missing = invalidField(answer, parsed);
     if (missing) return unreadable("missing-field", missing);
-    // Plaid writes "" where an Item has no webhook, and its own schema says null.
-    if ("item" in answer && parsed.item.webhook === "") parsed.item.webhook = null;
+    // Plaid writes "" where an Item has no webhook, and its own schema says null. Nothing is no webhook, too.
+    if ("item" in answer) parsed.item.webhook ||= null;
     return ok(parsed);
   }
   if (!text.accepts(parsed?.error_code)) return unreadable("not-plaid");

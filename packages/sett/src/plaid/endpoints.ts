@@ -9,14 +9,19 @@ import {
   integer,
   item,
   list,
+  listOf,
   object,
   oneOf,
+  openShape,
   orNull,
+  phoneNumber,
   shape,
   text,
+  textList,
   textOfAtMost,
   texts,
   url,
+  words,
 } from "./kinds.ts";
 import type { FieldsOf, RequiredFieldsOf } from "./kinds.ts";
 import type * as Wire from "./wire.ts";
@@ -37,7 +42,8 @@ export interface Endpoint<Request, Answer> {
 
 const request_id = text;
 const textOrNull = /* @__PURE__ */ orNull(text);
-const listOrNull = /* @__PURE__ */ orNull(list);
+const wordsOrNull = /* @__PURE__ */ orNull(words);
+const textListOrNull = /* @__PURE__ */ orNull(textList);
 const countryCodes = /* @__PURE__ */ texts("a list of strings containing at least one country code");
 const reasonCode = /* @__PURE__ */ orNull(
   /* @__PURE__ */ oneOf(
@@ -64,20 +70,60 @@ const institutionOptions = /* @__PURE__ */ shape({
   "include_auth_metadata?": boolean,
   "include_payment_initiation_metadata?": boolean,
 });
-/** Open in Plaid's schema beyond its id: what a user is described with grows. */
-const linkUser = {
-  expected: "an object with a client_user_id",
-  accepts: (value: unknown) =>
-    object.accepts(value) && text.accepts((value as { client_user_id?: unknown }).client_user_id),
+const userFields: FieldsOf<Wire.LinkTokenCreateRequestUser> = {
+  client_user_id: text,
+  "legal_name?": words,
+  "name?": /* @__PURE__ */ orNull(/* @__PURE__ */ shape({ given_name: words, family_name: words })),
+  "phone_number?": phoneNumber,
+  "phone_number_verified_time?": textOrNull,
+  "email_address?": words,
+  "email_address_verified_time?": textOrNull,
+  "ssn?": words,
+  "date_of_birth?": /* @__PURE__ */ orNull(date),
+  "address?": /* @__PURE__ */ orNull(
+    /* @__PURE__ */ openShape({
+      "street?": wordsOrNull,
+      "street2?": wordsOrNull,
+      "city?": wordsOrNull,
+      "region?": wordsOrNull,
+      "postal_code?": wordsOrNull,
+      country: words,
+    }),
+  ),
+  "id_number?": /* @__PURE__ */ orNull(/* @__PURE__ */ openShape({ value: words, type: text })),
 };
+const linkUser = /* @__PURE__ */ shape(userFields);
+const accountFilter = /* @__PURE__ */ openShape({
+  account_subtypes: textList,
+  "limited_purpose_types?": textList,
+});
+const accountFilters = /* @__PURE__ */ openShape({
+  "depository?": accountFilter,
+  "credit?": accountFilter,
+  "loan?": accountFilter,
+  "investment?": accountFilter,
+  "other?": accountFilter,
+});
+const institutionData = /* @__PURE__ */ shape({ "routing_number?": words });
+const appearanceMode = /* @__PURE__ */ orNull(/* @__PURE__ */ oneOf("DARK", "LIGHT", "SYSTEM"));
+const permissiblePurpose = /* @__PURE__ */ oneOf(
+  "ACCOUNT_REVIEW_CREDIT",
+  "ACCOUNT_REVIEW_NON_CREDIT",
+  "ELIGIBILITY_FOR_GOVT_BENEFITS",
+  "EXTENSION_OF_CREDIT",
+  "LEGITIMATE_BUSINESS_NEED_OTHER",
+  "LEGITIMATE_BUSINESS_NEED_TENANT_SCREENING",
+  "WRITTEN_INSTRUCTION_OTHER",
+  "WRITTEN_INSTRUCTION_PREQUALIFICATION",
+);
 const linkUpdate = /* @__PURE__ */ shape({
   "account_selection_enabled?": boolean,
   "reauthorization_enabled?": boolean,
   "user?": boolean,
-  "item_ids?": listOrNull,
+  "item_ids?": textListOrNull,
 });
 /** The life of a Hosted Link's URL is 21 days at most. */
-const hostedLink = /* @__PURE__ */ shape({
+const hostedLink = /* @__PURE__ */ openShape({
   "delivery_method?": /* @__PURE__ */ oneOf("sms", "email"),
   "completion_redirect_uri?": text,
   "url_lifetime_seconds?": /* @__PURE__ */ integer(1, 1_814_400),
@@ -86,6 +132,7 @@ const hostedLink = /* @__PURE__ */ shape({
 const daysRequested = /* @__PURE__ */ shape({ "days_requested?": /* @__PURE__ */ integer(1, 730) });
 const statements = /* @__PURE__ */ shape({ start_date: date, end_date: date });
 const initialProducts = /* @__PURE__ */ texts("a list of strings containing at least one product");
+const wholeNumber = { expected: "an integer", accepts: (value: unknown) => Number.isInteger(value) };
 const publicTokenOptions = /* @__PURE__ */ shape({
   "webhook?": url,
   "override_username?": textOrNull,
@@ -98,7 +145,10 @@ const publicTokenOptions = /* @__PURE__ */ shape({
     }),
   ),
   "statements?": /* @__PURE__ */ orNull(statements),
-  "income_verification?": object,
+  "income_verification?": /* @__PURE__ */ shape({
+    "income_source_types?": /* @__PURE__ */ listOf("bank", "payroll"),
+    "bank_income?": /* @__PURE__ */ shape({ "days_requested?": wholeNumber }),
+  }),
 });
 const firedCode = /* @__PURE__ */ oneOf(
   "DEFAULT_UPDATE",
@@ -214,20 +264,20 @@ export const linkTokenCreate: Endpoint<Wire.LinkTokenCreateRequest, Wire.LinkTok
     "user?": linkUser,
     "user_id?": text,
     "user_token?": text,
-    "products?": listOrNull,
-    "required_if_supported_products?": listOrNull,
-    "optional_products?": listOrNull,
-    "additional_consented_products?": listOrNull,
+    "products?": textListOrNull,
+    "required_if_supported_products?": textListOrNull,
+    "optional_products?": textListOrNull,
+    "additional_consented_products?": textListOrNull,
     "webhook?": url,
     "access_token?": textOrNull,
-    "access_tokens?": list,
+    "access_tokens?": textList,
     "link_customization_name?": text,
-    "appearance_mode?": textOrNull,
+    "appearance_mode?": appearanceMode,
     "redirect_uri?": url,
     "android_package_name?": text,
-    "institution_data?": object,
+    "institution_data?": institutionData,
     "card_switch?": object,
-    "account_filters?": object,
+    "account_filters?": accountFilters,
     "eu_config?": object,
     "institution_id?": text,
     "payment_configuration?": object,
@@ -237,7 +287,7 @@ export const linkTokenCreate: Endpoint<Wire.LinkTokenCreateRequest, Wire.LinkTok
     "base_report?": object,
     "credit_partner_insights?": object,
     "cra_options?": object,
-    "consumer_report_permissible_purpose?": text,
+    "consumer_report_permissible_purpose?": permissiblePurpose,
     "auth?": object,
     "transfer?": object,
     "update?": linkUpdate,

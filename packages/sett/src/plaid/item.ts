@@ -24,8 +24,8 @@ export const exchangePublicToken = (publicToken: string, config: Config) =>
   callEndpoint(itemPublicTokenExchange, { public_token: publicToken }, config);
 
 /**
- * Gets the Item and what Plaid last did for it. The one call that answers for an unhealthy Item too: `item.error`
- * says what is wrong, where every other call refuses.
+ * Gets the Item and what Plaid last did for it, of an unhealthy Item too: `item.error` then says what is wrong. Calls
+ * for data refuse with that error instead, and no other call shows it in its `item`.
  * @see https://plaid.com/docs/api/items/#itemget
  */
 export const get = (accessToken: string, config: Config) =>

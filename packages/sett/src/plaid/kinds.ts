@@ -8,6 +8,8 @@ export interface Kind {
   /** The members of an object, and the first that is wrong in it, named by its dotted path. */
   readonly fields?: Fields;
   readonly faultIn?: (value: unknown, prefix: string) => string | undefined;
+  /** Whether it may have members beyond its fields. */
+  readonly open?: true;
 }
 
 /** Fields by name; a name that ends in `?` may be left out. */
@@ -34,6 +36,9 @@ export const text: Kind = {
   accepts: (value) => typeof value === "string" && value !== "",
 };
 
+/** Words of the user's own, which may be empty. */
+export const words: Kind = { expected: "a string", accepts: (value) => typeof value === "string" };
+
 export const boolean: Kind = { expected: "a boolean", accepts: (value) => typeof value === "boolean" };
 
 export const url: Kind = {
@@ -50,6 +55,12 @@ export const date: Kind = {
     new Date(`${value}T00:00:00Z`).toJSON()?.slice(0, 10) === value,
 };
 
+/** E.164: a plus sign, the code of the country and the number, without blanks. */
+export const phoneNumber: Kind = {
+  expected: "a string in E.164 format",
+  accepts: (value) => typeof value === "string" && /^\+[1-9]\d{1,14}$/.test(value),
+};
+
 export const object: Kind = { expected: "an object", accepts: isObject };
 
 /** An Item as an answer carries it: whatever else is in it, it says which Item it is. */
@@ -60,10 +71,21 @@ export const item: Kind = {
 
 export const list: Kind = { expected: "a list", accepts: Array.isArray };
 
+/** A list of strings, perhaps none. */
+export const textList: Kind = {
+  expected: "a list of strings",
+  accepts: (value) => Array.isArray(value) && value.every(text.accepts),
+};
+
 /** A list of at least one string. */
 export const texts = (expected: string): Kind => ({
   expected,
   accepts: (value) => Array.isArray(value) && value.length > 0 && value.every(text.accepts),
+});
+
+export const listOf = (...values: readonly string[]): Kind => ({
+  expected: `a list of ${values.join(", ")}`,
+  accepts: (value) => Array.isArray(value) && value.every((member) => values.includes(member)),
 });
 
 export const textOfAtMost = (length: number): Kind => ({
@@ -86,6 +108,8 @@ export const shape = (fields: Fields): Kind => ({
   fields,
   faultIn: (value, prefix) => (isObject(value) ? invalidField(fields, value, prefix) : undefined),
 });
+
+export const openShape = (fields: Fields): Kind => ({ ...shape(fields), open: true });
 
 export const orNull = (kind: Kind): Kind => ({
   ...kind,
@@ -118,14 +142,13 @@ export function missingFields(fields: Fields, value: object, prefix = ""): strin
 }
 
 /** The dotted names of fields that the endpoint does not know. */
-export function unknownFields(fields: Fields, value: object, prefix = ""): string[] {
+export function unknownFields(fields: Fields, value: object, prefix = "", open = false): string[] {
   return Object.entries(value).flatMap(([key, member]) => {
-    const kind = Object.hasOwn(fields, key)
-      ? fields[key]
-      : Object.hasOwn(fields, `${key}?`)
-        ? fields[`${key}?`]
-        : undefined;
-    if (kind === undefined) return [prefix + key];
-    return kind.fields && isObject(member) ? unknownFields(kind.fields, member, `${prefix}${key}.`) : [];
+    const name = Object.hasOwn(fields, key) ? key : `${key}?`;
+    if (key.endsWith("?") || !Object.hasOwn(fields, name)) return open ? [] : [prefix + key];
+    const kind = fields[name]!;
+    return kind.fields && isObject(member)
+      ? unknownFields(kind.fields, member, `${prefix}${key}.`, kind.open)
+      : [];
   });
 }

@@ -187,7 +187,7 @@ export interface ItemPublicTokenExchangeRequest {
   public_token: PublicToken;
 }
 
-/** The one moment the access token is shown: no call lists Items or repeats this answer. */
+/** The one moment the access token is sure to be shown: no call lists tokens, and none promises this answer again. */
 export interface ItemPublicTokenExchangeResponse extends Answer {
   access_token: AccessToken;
   item_id: string;

@@ -23,8 +23,18 @@ export type VerificationKeys = (kid: string) => Promise<Result<VerificationKey, 
 const keyTtlMs = 60 * 60_000;
 /** How long an id that Plaid does not know is not asked for again, and a look-up that brought no key counts. */
 const fruitlessTtlMs = 60_000;
-/** How many look-ups of ids not seen before may bring no key, for whatever reason, within {@link fruitlessTtlMs}. */
+/**
+ * How many look-ups may bring no key, for whatever reason, within {@link fruitlessTtlMs}: of ids that are not known, and as many
+ * of ids that are, since these are no secret.
+ */
 const fruitlessLimit = 10;
+/**
+ * How many of these are kept for ids that were turned away before: Plaid comes again with the same id, while a stranger who
+ * makes up ids needs ever new ones.
+ */
+const reserved = 3;
+/** How many ids that were turned away are remembered: of 300 strange ones a second, those of the last half minute. */
+const turnedAwayLimit = 10_000;
 
 /**
  * The keys of the Plaid that `config` points to: it must be the environment that sends the webhooks. Throws a TypeError
@@ -39,10 +49,10 @@ export function plaidKeys(
   const known = new Map<string, { value: VerificationKey; until: number }>();
   const unknown = new Map<string, number>();
   const flights = new Map<string, ReturnType<VerificationKeys>>();
-  /** Look-ups under way of ids that are not known: each may turn out to be a stranger's. */
-  let doubtful = 0;
-  /** When each look-up that brought no key is forgotten. Counted whatever the reason: a flood may come in an outage. */
-  const fruitless: number[] = [];
+  const ofStrange: Tally = { underWay: 0, fruitless: [] };
+  const ofKnown: Tally = { underWay: 0, fruitless: [] };
+  /** The last one turned away is last. */
+  const turnedAway = new Set<string>();
 
   async function lookUp(kid: string): ReturnType<VerificationKeys> {
     const answer = await getVerificationKey(kid, config);
@@ -58,6 +68,9 @@ export function plaidKeys(
     const { key: jwk } = answer.value;
     try {
       const key = (await importJWK({ kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y }, "ES256")) as CryptoKey;
+      // Were another spelling of a known id taken for it, strangers could have us ask without a bound.
+      if (jwk.kid !== kid)
+        return err({ reason: "keys-unavailable", detail: "Plaid sent a key of another id" });
       const value: VerificationKey = { key, expiredAtSeconds: jwk.expired_at };
       known.set(kid, { value, until: now() + keyTtlMs });
       return ok(value);
@@ -69,14 +82,14 @@ export function plaidKeys(
     }
   }
 
-  async function lookUpInDoubt(kid: string): ReturnType<VerificationKeys> {
-    doubtful++;
+  async function lookUpCounted(kid: string, tally: Tally): ReturnType<VerificationKeys> {
+    tally.underWay++;
     try {
       const found = await lookUp(kid);
-      if (!found.ok) fruitless.push(now() + fruitlessTtlMs);
+      if (!found.ok) tally.fruitless.push(now() + fruitlessTtlMs);
       return found;
     } finally {
-      doubtful--;
+      tally.underWay--;
     }
   }
 
@@ -87,23 +100,38 @@ export function plaidKeys(
     if (flight) return flight;
 
     for (const [id, until] of unknown) if (until <= now()) unknown.delete(id);
-    // What an expired key has signed is stale long before it is dropped.
-    for (const [id, { value }] of known) if (expiredFor(value, now()) > keyTtlMs) known.delete(id);
+    // What an expired key has signed is stale long before it is dropped. Not before its hour is over: who names it again and
+    // again would have us ask as often.
+    for (const [id, { value, until }] of known)
+      if (until <= now() && expiredFor(value, now()) > keyTtlMs) known.delete(id);
     if (unknown.has(kid))
       return err({ reason: "unknown-key", detail: "Plaid did not know this key id a moment ago" });
+    const tally = cached ? ofKnown : ofStrange;
+    const { fruitless, underWay } = tally;
     while (fruitless.length > 0 && fruitless[0]! <= now()) fruitless.shift();
-    if (!cached && fruitless.length + doubtful >= fruitlessLimit) {
+    const cameAgain = turnedAway.delete(kid);
+    if (fruitlessLimit - fruitless.length - underWay <= (cached || cameAgain ? 0 : reserved)) {
+      turnedAway.add(kid);
+      if (turnedAway.size > turnedAwayLimit) turnedAway.delete(turnedAway.values().next().value!);
       return err({
         reason: "keys-unavailable",
-        detail: "too many look-ups brought no key; no more of new ids for a minute",
+        detail: "too many look-ups brought no key within a minute",
       });
     }
-    const started = cached ? lookUp(kid) : lookUpInDoubt(kid);
+    const started = lookUpCounted(kid, tally);
     const landed = () => flights.delete(kid);
     started.then(landed, landed);
     flights.set(kid, started);
     return started;
   };
+}
+
+/** Counted whatever the reason: a flood may come in an outage. */
+interface Tally {
+  /** Look-ups that may yet bring no key. */
+  underWay: number;
+  /** When each that brought none is forgotten. */
+  readonly fruitless: number[];
 }
 
 const expiredFor = ({ expiredAtSeconds }: VerificationKey, nowMs: number): number =>
