@@ -27,6 +27,8 @@ test("items: a table that fits the terminal, tabs in a pipe, JSON when asked", a
       table.join("\n"),
     );
   }
+  const unknown = lines(stripVTControlCharacters(await world.done(["items"], { terminal: 0 })));
+  assert.match(unknown[0]!, /^ITEM +STATE +[A-Z]/, "a terminal without a width is one of 80 columns");
   const escapes = "\u001b[";
   assert.ok((await world.done(["items"], { terminal: 80 })).includes(escapes));
   assert.ok(!(await world.done(["items"], { terminal: 80, env: { NO_COLOR: "1" } })).includes(escapes));

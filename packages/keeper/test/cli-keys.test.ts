@@ -71,6 +71,18 @@ test("init makes no key for a PostgreSQL that has been sealed with another", asy
   assert.ok(!(await readdir(world.folder)).includes("three.key"));
 });
 
+test("keys list says where the ring does not open what it lists", async (t) => {
+  const world = await cliWorld(t);
+  await world.link();
+  await world.done(["keys", "new", "--out", "another.key"]);
+  const env = { SETT_KEY_FILE: "another.key" };
+  const { code, stdout, stderr } = await world.sett(["keys", "list"], { env });
+  assert.equal(code, 0);
+  assert.match(stdout, /^fingerprint-sandbox\t/);
+  assert.match(stderr, /the key ring has not the key .* give SETT_KEYS or SETT_KEY_FILE that key as well/);
+  assert.equal((await world.sett(["keys", "list"])).stderr, "");
+});
+
 test("keys from a variable are not changed behind its back", async (t) => {
   const world = await cliWorld(t);
   await world.link();
@@ -118,7 +130,7 @@ test("import takes CSV from stdin, tells of each row that failed, and goes on wh
   const stdin = `access_token,user_id\n${access_token},u_1\n${dead},u_2\n`;
   const first = await world.sett(["import", "-"], { env, stdin });
   assert.equal(first.code, 4);
-  assert.match(first.stderr, /row 3: .*INVALID_ACCESS_TOKEN/);
+  assert.match(first.stderr, /line 3: .*INVALID_ACCESS_TOKEN/);
   assert.match(first.stdout, /imported 1 of 2 rows; 0 were here already, 1 failed/);
   assert.ok(!(first.stdout + first.stderr).includes(dead));
   const again = await world.sett(["import", "-", "--json"], {

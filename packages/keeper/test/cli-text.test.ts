@@ -51,6 +51,15 @@ test("whatever got into a text, no secret comes out", async () => {
   }
   for (const secret of secrets) assert.ok(!said().includes(secret), said());
   assert.equal(masked("postgres://u:pw@h/db"), "postgres://u:***@h/db");
+  assert.equal(masked("postgres://u@h:p@w:x@h/db"), "postgres://u@h:***@h/db");
+  assert.match(
+    secretIn(["--to", `postgres://u:p"w'@h/db`]) ?? "",
+    /argument 2 looks like a URL with a password/,
+  );
+  const view = JSON.stringify({ webhook: "http://127.0.0.1:8080", user_id: "jo@example.com" });
+  assert.equal(masked(view), view);
+  const harmless = 'key 1 of the ring is not "sett-kek-1:" and 43 characters';
+  assert.equal(masked(harmless), harmless);
   assert.equal(
     masked('"postgres://h/db?user=u&password=pw&ssl=1"'),
     '"postgres://h/db?user=u&password=***&ssl=1"',

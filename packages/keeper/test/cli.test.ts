@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { newKey } from "../src/vault/ring.ts";
 import { cliWorld, terminalInput } from "./cli-world.ts";
 
 test("in an empty folder, with Plaid's variables alone, one command links an Item", async (t) => {
@@ -141,6 +142,25 @@ test("a variable wins over the file, a file over nothing; secrets may lie in fil
   assert.match(await world.done(["items"], { env: { SETT_KEYS: inVariable } }), /healthy/);
 });
 
+test("keys in a variable, or their file's name in one, win over either in the file of settings", async (t) => {
+  const world = await cliWorld(t);
+  await world.link();
+  const at = (name: string) => join(world.folder, name);
+  const right = (await readFile(at("sett-keys/sett.key"), "utf8")).trim();
+  const list = async (fields: object, env: Record<string, string> = {}) => {
+    await writeFile(at("sett.json"), JSON.stringify(fields), { mode: 0o600 });
+    const { code, stderr } = await world.sett(["keys", "list"], { env });
+    return `${code} ${stderr}`;
+  };
+  const wrong = { keyFile: "none.key" };
+  assert.match(await list(wrong, { SETT_KEYS: right }), /^0 /);
+  assert.match(await list(wrong, { SETT_KEYS_FILE: "sett-keys/sett.key" }), /^0 /);
+  assert.match(await list({ keys: newKey() }, { SETT_KEY_FILE: "sett-keys/sett.key" }), /^0 /);
+  const both = await list({}, { SETT_KEYS: right, SETT_KEY_FILE: "sett-keys/sett.key" });
+  assert.match(both, /^2 .*SETT_KEYS and SETT_KEY_FILE both give keys: leave one of them out/);
+  assert.match(await list({ keys: right, ...wrong }), /^2 .*: keys and .*: keyFile both give keys/);
+});
+
 test("what is wrong with the settings is said with its name and what was expected, and without the value", async (t) => {
   const world = await cliWorld(t);
   const id = await world.link();
@@ -185,7 +205,12 @@ test("what is wrong with the settings is said with its name and what was expecte
     await file({ secret: "hunter22" }, 0o644, ""),
     /^2 .*secret is a secret in a file that others can read \(mode 644\)/,
   );
-  for (const url of ["postgres://u:hunter22@h/db", "postgres://h/db?user=u&password=hunter22"])
+  for (const url of [
+    "postgres://u:hunter22@h/db",
+    "postgres://u@h:hunter22@h/db",
+    "postgres://u:hunter 22@h/db",
+    "postgres://h/db?user=u&password=hunter22",
+  ])
     assert.match(await file({ database: url }, 0o644), /^2 .*database is a secret in a file that others/);
   assert.match(await file({ folder: 7 }), /^2 .*folder must be a text/);
   assert.match(await file("hunter22"), /^2 .*must be an object of JSON/);
@@ -221,6 +246,15 @@ test("what cannot be an id, a token or a number is refused as the caller's mista
     assert.equal(code, 2, `${argv.join(" ").slice(0, 80)}: ${stderr}`);
     assert.ok(!/a mistake in sett/.test(stderr), stderr);
   }
+  for (const [argv, said] of [
+    [["items", "--state", "helthy"], /must be one of healthy, login_required, .*, or several/],
+    [["sweep", "budget", "/item/get", "--set", "x"], /whole number above 0, none or default/],
+    [["import", "."], /must be a file, and \S+ is a folder/],
+  ] as const) {
+    const { code, stderr } = await world.sett(argv);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, said);
+  }
   assert.deepEqual(await readdir(world.folder), made);
 });
 
@@ -235,6 +269,7 @@ test("help names every command with an example, the settings and the exit codes"
   assert.ok(commands.length >= 12, commands.join());
   for (const name of commands.filter((name) => name !== "sandbox"))
     assert.match(await world.done([name, "--help"]), new RegExp(`Examples?:\n {2}\\$ sett ${name}`));
+  assert.match(await world.done(["sweep", "list", "--help"]), /--config <file>.*\n(.*\n)*.*--json/);
   assert.match(await world.done(["--version"]), /^\d+\.\d+\.\d+\n$/);
   assert.equal((await world.sett([])).code, 2);
   assert.equal((await world.sett(["itmes"])).code, 2);

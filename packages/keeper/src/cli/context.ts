@@ -10,7 +10,7 @@ export interface Input extends Readable {
 
 export interface Output extends Writable {
   readonly isTTY?: boolean;
-  /** Of a terminal. */
+  /** Of a terminal; 0 where it does not say. */
   readonly columns?: number;
 }
 

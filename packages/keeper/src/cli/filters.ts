@@ -47,9 +47,13 @@ export function selectionOf(
 function states(given: string, former: readonly ItemState[] = []): readonly ItemState[] {
   const named = given.split(",").map((name) => name.trim());
   const unknown = named.find((name) => !stateNames.includes(name as ItemState));
-  if (unknown !== undefined) throw new InvalidArgumentError(`It must be of ${stateNames.join(", ")}.`);
+  if (unknown !== undefined) throw new InvalidArgumentError(oneOf(stateNames));
   return [...former, ...(named as ItemState[])];
 }
+
+/** What is expected where several may be named. */
+export const oneOf = (names: readonly string[]) =>
+  `It must be one of ${names.join(", ")}, or several with commas between.`;
 
 /** Reads the id of a user or a bank. */
 export function id(given: string): string {
@@ -57,8 +61,10 @@ export function id(given: string): string {
   return given;
 }
 
+export const isWhole = (given: string): boolean => /^[1-9]\d{0,8}$/.test(given);
+
 /** Reads a whole number above 0. */
 export function whole(given: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(given)) throw new InvalidArgumentError("It must be a whole number above 0.");
+  if (!isWhole(given)) throw new InvalidArgumentError("It must be a whole number above 0.");
   return Number(given);
 }

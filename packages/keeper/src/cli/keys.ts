@@ -160,7 +160,8 @@ async function list(
   books: Pick<Books, "vault">,
   settings: Settings,
 ): Promise<Ending> {
-  const rows = await keyRows(await books.vault());
+  const vault = await books.vault();
+  const rows = await keyRows(vault);
   const { kekId } = await ringOf(settings);
   for (const row of rows) await out.record({ ...row, wraps_now: row.kek_id === kekId });
   await writeTable(
@@ -178,6 +179,8 @@ async function list(
     ],
     rows,
   );
+  const fits = await vault.check();
+  if (!fits.ok) out.note(vaultSaid(fits.error));
   return "done";
 }
 

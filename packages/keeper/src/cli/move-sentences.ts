@@ -19,13 +19,16 @@ export function rowSaid({ reason, failure }: Extract<ImportOutcome, { kind: "fai
     case "removing":
       return "the Item was being removed where it was exported";
     case "malformed":
-      return "the line is no record of the file's format";
+      return (
+        "the line is no record: it has more fields than the first line names or a quote that is not closed, is not " +
+        "one object of JSON, or has a token where an id should be"
+      );
     case "too-long":
-      return "the line is too long";
+      return "the line is too long, or a field of it: an id has 255 characters at most";
     case "no-token":
       return "there is no access_token in it";
     case "not-text":
-      return "a field is no text";
+      return "a field is no text, or has NUL in it";
   }
 }
 

@@ -1,7 +1,7 @@
 // `import` and `export`: whole fleets of tokens, in and out. In from a file or standard input, in clear or sealed; out
 // only sealed, to somebody's public key.
 
-import { createReadStream, existsSync } from "node:fs";
+import { createReadStream, existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { InvalidArgumentError } from "commander";
 import type { Keeper } from "../keeper.ts";
@@ -107,6 +107,7 @@ async function sourceOf({ context, args, options }: Call<ImportOptions>): Promis
   const [file = "-"] = args;
   const path = resolve(context.cwd, file);
   if (file !== "-" && !existsSync(path)) throw wrong(`the file ${path} is not there`);
+  if (file !== "-" && statSync(path).isDirectory()) throw wrong(`it must be a file, and ${path} is a folder`);
   const bytes: AsyncIterable<Uint8Array> = file === "-" ? context.stdin : createReadStream(path);
   const { first, all } = await peek(bytes);
   const sealed = first.startsWith(exportBegins);
@@ -154,7 +155,8 @@ async function importAll(call: Call<ImportOptions>, keeper: Keeper, source: Sour
     format: options.format,
     concurrency: options.concurrency,
     signal: context.signal,
-    onRow: (outcome) => tellRow(call, outcome),
+    // An export has no lines.
+    onRow: (outcome) => tellRow(call, outcome, "rows" in source ? "row" : "line"),
     onProgress: ({ rows, imported, known, failed }) =>
       progress.at(rows, `${imported} imported, ${known} known, ${failed} failed`),
   });
@@ -170,12 +172,12 @@ async function importAll(call: Call<ImportOptions>, keeper: Keeper, source: Sour
   return failed === 0 ? "done" : failed === rows ? "failed" : "some";
 }
 
-async function tellRow({ out }: Call<ImportOptions>, outcome: ImportOutcome): Promise<void> {
+async function tellRow({ out }: Call<ImportOptions>, outcome: ImportOutcome, unit: string): Promise<void> {
   const said = outcome.kind === "failed" ? { message: rowSaid(outcome) } : {};
   await out.record({ ...outcome, ...said });
   if (outcome.kind === "failed")
     out.note(
-      `row ${outcome.row}${outcome.item_id === null ? "" : ` (${outcome.item_id})`}: ${rowSaid(outcome)}`,
+      `${unit} ${outcome.row}${outcome.item_id === null ? "" : ` (${outcome.item_id})`}: ${rowSaid(outcome)}`,
     );
 }
 

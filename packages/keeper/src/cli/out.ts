@@ -36,13 +36,13 @@ export function createOut({ env, stdout, stderr }: Context, json: boolean): Out 
   let rewritten = false;
   const rewrite = (text = "") => {
     if (!stderr.isTTY || (!rewritten && text === "")) return;
-    stderr.write(`\r\u001b[K${shown(text).slice(0, (stderr.columns ?? 80) - 1)}`);
+    stderr.write(`\r\u001b[K${shown(text).slice(0, (stderr.columns || 80) - 1)}`);
     rewritten = text !== "";
   };
   return {
     json,
     person: stdout.isTTY === true && !json,
-    columns: stdout.columns ?? 80,
+    columns: stdout.columns || 80,
     line: async (text) => {
       if (json) return;
       rewrite();

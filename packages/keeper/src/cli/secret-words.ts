@@ -2,19 +2,22 @@
 // write it down; in what is written it is masked, should one ever get that far.
 
 const token = /((access|public|link|processor)-(sandbox|production|development)-)[\w-]+/i;
-const key = /(sett-(?:kek|recipient-key)-\d+:)\S*/;
-const password = /(\w+:\/\/[^\s:@/]*:)[^\s@/]+(?=@)/;
+const key = /(sett-(?:kek|recipient-key)-\d+:)[^\s"']+/;
+const password = /(\w+:\/\/[^\s"':/]*:)[^\s"'/]+(?=@)/;
 const passwordGiven = /(\w+:\/\/\S*[?&]password=)[^\s&#"']+/i;
 
-const looks: readonly { readonly what: string; readonly is: RegExp }[] = [
+/** Whether a URL has a password in it. What would end it within a text is a part of it where it stands alone. */
+export const hasPassword = (url: string): boolean =>
+  [password, passwordGiven].some((is) => is.test(url.replace(/[\s"']/g, "_")));
+
+const looks: readonly { readonly what: string; readonly is: Pick<RegExp, "test"> }[] = [
   // A name such as ./public-sandbox-token is none: Plaid's have 36 characters after the environment.
   {
     what: "a token of Plaid's",
     is: /(access|public|link|processor)-(sandbox|production|development)-[\w-]{12,}/i,
   },
   { what: "a key of sett's", is: key },
-  { what: "a URL with a password", is: password },
-  { what: "a URL with a password", is: passwordGiven },
+  { what: "a URL with a password", is: { test: hasPassword } },
   { what: "a secret of Plaid's", is: /^[0-9a-f]{30}$/i },
 ];
 

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Config } from "sett";
 import type { Context } from "./context.ts";
 import { Stop, wrong } from "./exits.ts";
+import { hasPassword } from "./secret-words.ts";
 
 interface Setting {
   /** The variable; with `_FILE` after it, one that names a file with the value. */
@@ -115,9 +116,10 @@ export function readSettings(context: Context, config: string | undefined): Sett
   const file = named !== undefined || existsSync(path) ? readFile(path, problems) : undefined;
   const from: Partial<Record<SettingName, string>> = {};
 
-  const read = (name: SettingName): string | null => {
+  const inEnvironment = (name: SettingName) => fromEnvironment(settingsTable[name], env, cwd, problems);
+  const inFile = (name: SettingName) => fromFile(name, file, path, problems);
+  const taken = (name: SettingName, found: Found | undefined): string | null => {
     const setting: Setting = settingsTable[name];
-    const found = fromEnvironment(setting, env, cwd, problems) ?? fromFile(name, file, path, problems);
     if (!found) return null;
     from[name] = found.from;
     if (found.value !== "" && setting.accepts(found.value))
@@ -125,10 +127,15 @@ export function readSettings(context: Context, config: string | undefined): Sett
     problems.push(`${found.from} must be ${setting.expected}`);
     return null;
   };
+  const read = (name: SettingName) => taken(name, inEnvironment(name) ?? inFile(name));
   const clientId = read("clientId");
   const secret = read("secret");
-  const keys = read("keys");
-  const keyFile = read("keyFile");
+  // Two names for one thing: a variable of either wins over both in the file.
+  const both = (find: typeof inFile) => ({ keys: find("keys"), keyFile: find("keyFile") });
+  const variable = both(inEnvironment);
+  const source = variable.keys || variable.keyFile ? variable : both(inFile);
+  const keys = taken("keys", source.keys);
+  const keyFile = taken("keyFile", source.keyFile);
   if (keys !== null && keyFile !== null)
     problems.push(`${from.keys} and ${from.keyFile} both give keys: leave one of them out`);
   return {
@@ -256,7 +263,7 @@ function fromFile(
     problems.push(`${from} must be a text: ${setting.expected}`);
     return undefined;
   }
-  const isSecret = setting.secret && !(setting.path && !/:\/\/[^/]*:[^/]*@|[?&]password=/i.test(value));
+  const isSecret = setting.secret && (!setting.path || hasPassword(value));
   if (isSecret && process.platform !== "win32" && (file!.mode & 0o077) !== 0)
     problems.push(
       `${from} is a secret in a file that others can read (mode ${(file!.mode & 0o777).toString(8)}): make it 600, and consider it known`,

@@ -8,6 +8,7 @@ import type { SweepFailure } from "../sweep/sweep.ts";
 import { reportCsv, reportJsonLines, type ReportRow } from "../sweep/report.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
+import { oneOf } from "./filters.ts";
 import { withBooks } from "./open.ts";
 import { written } from "./out.ts";
 import { createProgress } from "./progress.ts";
@@ -66,7 +67,10 @@ export async function writeReport(call: Call<ReportOptions>, given: number | und
     const text = textOf(call, json ? reportJsonLines(some()) : reportCsv(some()));
     await (path === undefined ? toStdout(call, text) : writeWhole(path, text));
     progress.end();
-    if (path !== undefined) out.note(`${rows} rows of sweep ${id} are in ${path}`);
+    if (path !== undefined)
+      out.note(
+        `${rows === 1 ? "1 row" : `${rows} rows`} of sweep ${id} ${rows === 1 ? "is" : "are"} in ${path}`,
+      );
     return "done";
   });
 }
@@ -75,7 +79,7 @@ function onlyOf(given: string | undefined): Only {
   if (given === undefined) return () => true;
   const chosen = given.split(",").map((name) => {
     const only = Object.hasOwn(onlys, name.trim()) ? onlys[name.trim()] : undefined;
-    if (!only) throw wrong(`--only must be of ${Object.keys(onlys).join(", ")}`);
+    if (!only) throw wrong(`--only: ${oneOf(Object.keys(onlys))}`);
     return only;
   });
   return (row, isWebhook) => chosen.some((only) => only(row, isWebhook));

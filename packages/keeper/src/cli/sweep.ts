@@ -6,7 +6,7 @@ import { noteField, reasonField, reasonOf, type Reason } from "./changes.ts";
 import { isWebUrl } from "../lifecycle/texts.ts";
 import type { Call, Cli, Register } from "./command.ts";
 import { wrong } from "./exits.ts";
-import { filtered, whole } from "./filters.ts";
+import { filtered, isWhole, whole } from "./filters.ts";
 import { spanOf } from "./spans.ts";
 import type { ReportOptions } from "./sweep-report.ts";
 import type { BudgetOptions } from "./sweep-shown.ts";
@@ -252,7 +252,9 @@ function webUrl(given: string): string {
 
 function perMinute(given: string): number | "default" {
   if (given === "default") return given;
-  return given === "none" ? Infinity : whole(given);
+  if (given === "none") return Infinity;
+  if (!isWhole(given)) throw new InvalidArgumentError("It must be a whole number above 0, none or default.");
+  return Number(given);
 }
 
 function share(given: string): number | "default" {
