@@ -59,7 +59,11 @@ const rooms: Record<string, Room> = {
     packages: ["kysely", "node:"],
   },
   escrow: { files: "packages/keeper/src/escrow/", imports: ["sett"], packages: ["better-sqlite3", "node:"] },
-  budget: { files: "packages/keeper/src/budget/", imports: ["database", "sett"], packages: ["node:"] },
+  budget: {
+    files: "packages/keeper/src/budget/",
+    imports: ["database", "sett", "plaid"],
+    packages: ["node:"],
+  },
   lifecycle: {
     files: "packages/keeper/src/lifecycle/",
     imports: ["database", "vault", "escrow", "sett", "plaid"],

@@ -3,6 +3,12 @@
 
 import { ok, type Config, type Result } from "sett";
 import { itemGet } from "sett/endpoints";
+import {
+  refuseUnlessFunction,
+  refuseUnlessObservation,
+  refuseUnlessSubscriber,
+  refuseUnlessUpdate,
+} from "./arguments.ts";
 import type { Budget } from "./budget/budget.ts";
 import type { Keeper, KeeperOptions } from "./keeper.ts";
 import { createActs, createFinish, unlessAlready, type Acts } from "./lifecycle/acts.ts";
@@ -13,7 +19,8 @@ import { forgetUser } from "./lifecycle/forget.ts";
 import { exportItems } from "./lifecycle/export.ts";
 import { importItem } from "./lifecycle/import.ts";
 import { linker } from "./lifecycle/once.ts";
-import { importItems } from "./lifecycle/import-many.ts";
+import { importFields, importItems } from "./lifecycle/import-many.ts";
+import { refuseUnfit, refuseUnknown } from "./lifecycle/known.ts";
 import { readView, type ItemView } from "./lifecycle/ledger.ts";
 import type { Means } from "./lifecycle/means.ts";
 import { recover, type Recovery } from "./lifecycle/recover.ts";
@@ -145,16 +152,21 @@ export async function assemble(
         if (linked.ok && !door.closed) void counted(news.linked).catch(problem);
         return linked.ok ? asked(linked.value, since) : linked;
       }),
-    importItem: (accessToken, { userId } = {}) =>
+    importItem: (accessToken, options = {}) =>
       counted(async () => {
+        refuseUnknown("the options of importItem", options, ["userId"]);
         const since = means.now();
-        const imported = await importItem(means, accessToken, userId);
+        const imported = await importItem(means, accessToken, options.userId);
         return imported.ok ? asked(imported.value, since) : imported;
       }),
-    abandon: (itemId, { note }) =>
-      counted(async () => abandon(means, salvage, flights, itemIdOf(itemId), noteOf(note))),
+    abandon: (itemId, reason) =>
+      counted(async () => {
+        refuseUnknown("the reason", reason, ["note"]);
+        return abandon(means, salvage, flights, itemIdOf(itemId), noteOf(reason.note));
+      }),
     importItems: (source, options = {}) =>
-      counted(() => {
+      counted(async () => {
+        refuseUnfit("the options of importItems", options, importFields);
         const signal = AbortSignal.any([door.closing, ...(options.signal ? [options.signal] : [])]);
         const permit = (itemId: string | undefined) => budget.take(itemGet.path, { itemId, signal });
         return importItems(paced, source, { ...options, signal }, { heal: news.heal, permit });
@@ -166,17 +178,19 @@ export async function assemble(
         : sealed;
     },
     forgetUser: (userId) => counted(() => forgetUser(means, userId)),
-    prune: (options) =>
-      counted(() =>
-        prune(means, { ...options, signal: AbortSignal.any([door.closing, options.signal ?? door.closing]) }),
-      ),
+    prune: (options) => counted(() => prune(means, options, door.closing)),
     list: (selection = {}, page = {}) => counted(() => listItems(means, selection, page)),
     find: (itemId) => counted(() => readView(means, itemIdOf(itemId))),
     get: (itemId) => counted(() => news.get(itemIdOf(itemId))),
-    use: (itemId, work) => counted(() => news.use(itemIdOf(itemId), work, usage.lent)),
-    rotate: (itemId, { from } = {}) =>
+    use: (itemId, work) =>
       counted(async () => {
-        const done = await news.during(itemIdOf(itemId), () => acts.rotate(itemId, from));
+        refuseUnlessFunction("the work", work);
+        return news.use(itemIdOf(itemId), work, usage.lent);
+      }),
+    rotate: (itemId, options = {}) =>
+      counted(async () => {
+        refuseUnknown("the options of rotate", options, ["from"]);
+        const done = await news.during(itemIdOf(itemId), () => acts.rotate(itemId, options.from));
         return unlessAlready(means, "rotated", itemId, done);
       }),
     updateWebhook: (itemId, webhook) =>
@@ -188,16 +202,24 @@ export async function assemble(
     sweep: ((operation, options) =>
       counted(() => sweeping.sweep(operation, options as never))) as SubmitSweep,
     sweeps: sweeping.sweeps,
-    // A receiver never rejects: what comes too late is not taken, so Plaid sends it again.
+    // What comes too late is not taken, so Plaid sends it again.
     receive: async (request) =>
       door.closed ? new Response(null, { status: 503 }) : counted(() => news.receive(request)),
     subscribe(name, handler, options) {
       door.refuseIfClosed();
+      refuseUnlessSubscriber(name, handler, options);
       news.subscribe(name, handler, options);
     },
-    observe: (itemId, observation) => counted(() => news.observe(itemIdOf(itemId), observation)),
+    observe: (itemId, observation) =>
+      counted(async () => {
+        refuseUnlessObservation(observation);
+        return news.observe(itemIdOf(itemId), observation);
+      }),
     updateMode: (itemId, request, choices) =>
-      counted(() => news.updateMode(itemIdOf(itemId), request, choices)),
+      counted(async () => {
+        refuseUnlessUpdate(request, choices);
+        return news.updateMode(itemIdOf(itemId), request, choices);
+      }),
     recover: () => counted(recoverOnce),
     close: () => (ending ??= closeRooms(opened)),
   };

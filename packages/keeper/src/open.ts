@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { err, fetchPost, ok, type Config, type Result } from "sett";
 import { assemble, closeRooms, type Opened } from "./assemble.ts";
-import { besideDatabase } from "./arguments.ts";
+import { besideDatabase, refuseUnlessOptions } from "./arguments.ts";
 import { openBudget } from "./budget/budget.ts";
 import { openDatabase } from "./database/database.ts";
 import { openEscrow } from "./escrow/escrow.ts";
@@ -17,8 +17,9 @@ import { openVault } from "./vault/vault.ts";
 /** A lease outlives the longest call to Plaid by this much, for everything else and for clocks that differ. */
 const marginMs = 30_000;
 
-/** Opens a keeper, and finishes what an earlier one left open. Throws a TypeError where an option cannot be right. */
+/** Opens a keeper, and finishes what an earlier one left open. Throws a TypeError where an option is misspelt or cannot be right. */
 export async function openKeeper(options: KeeperOptions): Promise<Result<Keeper, KeeperFailure>> {
+  refuseUnlessOptions(options);
   const opened: Opened = [];
   let keeper: Result<Keeper, KeeperFailure> | undefined;
   try {
@@ -78,7 +79,7 @@ async function openRooms(options: KeeperOptions, opened: Opened): Promise<Result
     holder,
     now,
     mint,
-    wait: options.wait ?? ((ms) => setTimeout(ms)),
+    wait: options.wait ?? waitUnless,
     leaseMs: (plaid.timeoutMs ?? 30_000) + marginMs,
     patienceMs,
     at: options.at ?? (() => {}),
@@ -87,4 +88,5 @@ async function openRooms(options: KeeperOptions, opened: Opened): Promise<Result
 }
 
 /** Ends early, and holds nothing up, when the signal aborts. */
-const waitUnless = (ms: number, signal: AbortSignal) => setTimeout(ms, undefined, { signal }).catch(() => {});
+const waitUnless = (ms: number, signal?: AbortSignal) =>
+  setTimeout(ms, undefined, signal && { signal }).catch(() => {});

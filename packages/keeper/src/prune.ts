@@ -3,8 +3,10 @@
 // became of it, stays for ever. It goes a page at a time and may be broken off anywhere: the next one goes on.
 
 import { err, ok, type Result } from "sett";
+import { boolean, callback, type FieldsOf } from "sett/kinds";
 import type { Sql } from "./database/connection.ts";
 import type { KeeperFailure } from "./lifecycle/failure.ts";
+import { abortSignal, refuseUnfit } from "./lifecycle/known.ts";
 import { addEvent } from "./lifecycle/ledger.ts";
 import { databaseFailed, transact, type Writing } from "./lifecycle/means.ts";
 import { leaseOfShard, type SweepRow } from "./sweep/rows.ts";
@@ -46,12 +48,26 @@ const pageRows = 2_000;
 /** A sweep over many millions has a hundred thousand shards. */
 const sweepMs = 60_000;
 
+const fieldsAt = (now: number): FieldsOf<PruneOptions> => ({
+  before: {
+    expected: "a time in milliseconds since 1970, at least a day ago",
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) <= now - dayMs,
+  },
+  "dryRun?": boolean,
+  "onProgress?": callback,
+  "signal?": abortSignal,
+});
+
 /** Prunes: see `Keeper.prune`. */
-export async function prune(means: Writing, options: PruneOptions): Promise<Result<Pruned, KeeperFailure>> {
-  const { before, dryRun = false, onProgress, signal } = options;
+export async function prune(
+  means: Writing,
+  options: PruneOptions,
+  closing?: AbortSignal,
+): Promise<Result<Pruned, KeeperFailure>> {
   const now = means.now();
-  if (!Number.isSafeInteger(before) || before > now - dayMs)
-    throw new TypeError("before must be a time in milliseconds since 1970, at least a day ago");
+  refuseUnfit("the options of prune", options, fieldsAt(now));
+  const { before, dryRun = false, onProgress } = options;
+  const signal = AbortSignal.any([closing, options.signal].filter((one) => one !== undefined));
   const sum = { sweeps: 0, sweepItems: 0, intents: 0, webhooks: 0 };
   const count = (kind: keyof PrunedRows, rows: number) => {
     sum[kind] += rows;
@@ -67,13 +83,13 @@ export async function prune(means: Writing, options: PruneOptions): Promise<Resu
     if (!pruned.ok) return pruned;
   }
   const unread = await notYetRead(means, before);
-  return unread.ok ? ok({ ...sum, unread: unread.value, whole: !signal?.aborted }) : unread;
+  return unread.ok ? ok({ ...sum, unread: unread.value, whole: !signal.aborted }) : unread;
 }
 
 interface Run {
   readonly means: Writing;
   readonly dryRun: boolean;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: AbortSignal;
   readonly count: (kind: keyof PrunedRows, rows: number) => void;
 }
 
@@ -95,7 +111,7 @@ async function walk<Row>(
   { means, dryRun, signal, count }: Run,
   { counts, page, goes, remove, isLast }: Walk<Row>,
 ): Step {
-  for (let last: Row | undefined; !signal?.aborted;) {
+  for (let last: Row | undefined; !signal.aborted;) {
     const after = last;
     const read = await means.database.read((sql) => page(sql, after));
     if (!read.ok) return err(databaseFailed(read.error));
@@ -125,7 +141,7 @@ async function pruneSweeps(run: Run, before: number): Step {
   if (!found.ok) return err(databaseFailed(found.error));
   const gone = pastOf(found.value, environment, before);
   for (const sweep of gone) {
-    if (signal?.aborted) return ok(undefined);
+    if (signal.aborted) return ok(undefined);
     const removed = dryRun ? ok(1) : await removeSweep(means, sweep);
     if (!removed.ok) return removed;
     count("sweeps", removed.value);

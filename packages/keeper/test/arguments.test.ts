@@ -2,12 +2,15 @@
 // never does it stand in the way of what comes after it.
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { describe, test } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { publicTokenTaker } from "../src/hosted.ts";
-import type { Keeper } from "../src/keeper.ts";
+import type { Keeper, KeeperOptions } from "../src/keeper.ts";
 import type { LinkOptions } from "../src/lifecycle/link.ts";
+import { openKeeper } from "../src/open.ts";
+import { localKeyRing, newKey } from "../src/vault/ring.ts";
 import { keeperStage, linkRequest, type Stage } from "./keeper-stage.ts";
 import { failure, institution, value } from "./lifecycle-world.ts";
 import { chunks } from "./moving-world.ts";
@@ -28,6 +31,56 @@ const odd: readonly unknown[] = [
 ];
 const noText = odd.slice(0, 4);
 
+/** As JavaScript sees it. */
+type Loose = Readonly<Record<string, (...given: readonly unknown[]) => unknown>>;
+
+/** A TypeError with the argument's name, and with nothing of its value. */
+const refuses = (work: () => Promise<unknown>, said: RegExp) =>
+  assert.rejects(work, (thrown) => {
+    assert.ok(thrown instanceof TypeError, String(thrown));
+    assert.match(thrown.message, said);
+    assert.ok(!inspect(thrown).includes(secretly), "a value was told");
+    return true;
+  });
+
+test("what cannot be right of a keeper's options is refused before anything is opened", async () => {
+  const database = escrowFolder();
+  const plaid = { clientId: "c", secret: secretly };
+  const good = { plaid, database, keys: localKeyRing(newKey()) };
+  const wrong: readonly (readonly [RegExp, object | undefined])[] = [
+    [/^the options of openKeeper must be an object/, undefined],
+    [/^the options of openKeeper cannot have `onProblm`; /, { ...good, onProblm: () => {} }],
+    [/^plaid must be an object/, { ...good, plaid: undefined }],
+    [/^plaid\.clientId must be/, { ...good, plaid: { secret: secretly } }],
+    [/^plaid\.env must be/, { ...good, plaid: { ...plaid, env: secretly } }],
+    [/^plaid\.post must be a function/, { ...good, plaid: { ...plaid, post: secretly } }],
+    [/^plaid\.retries must be/, { ...good, plaid: { ...plaid, retries: secretly } }],
+    [/^plaid cannot have `timeout`; /, { ...good, plaid: { ...plaid, timeout: 1 } }],
+    [/^database must be/, { ...good, database: undefined }],
+    [/^keys must be a key ring/, { ...good, keys: undefined }],
+    [/^keys must be a key ring/, { ...good, keys: secretly }],
+    [/^folder must be/, { ...good, folder: 5 }],
+    [/^actor must be a text/, { ...good, actor: 5 }],
+    ...["x", NaN, -1, Infinity].map(
+      (ms) => [/^recoverEveryMs must/, { ...good, recoverEveryMs: ms }] as const,
+    ),
+    ...["x", NaN, -1].map((ms) => [/^patienceMs must/, { ...good, patienceMs: ms }] as const),
+    ...["now", "mint", "wait", "at", "onRecovered", "onRefusal", "onProblem", "linkFromWebhooks"].map(
+      (name) => [new RegExp(`^${name} must be a function`), { ...good, [name]: secretly }] as const,
+    ),
+    [/^files must be/, { ...good, files: {} }],
+    [/^budget must be false, or an object/, { ...good, budget: true }],
+    [/^budget cannot have `shares`; /, { ...good, budget: { shares: 0.1 } }],
+    [/^share must be/, { ...good, budget: { share: "0.1" } }],
+    [/^limits must be an object/, { ...good, budget: { limits: secretly } }],
+    [/^a path of limits must be an endpoint's/, { ...good, budget: { limits: { "item/get": {} } } }],
+    [/^\/item\/get: perItem must be/, { ...good, budget: { limits: { "/item/get": { perItem: "1" } } } }],
+    [/ cannot have `perMin`; /, { ...good, budget: { limits: { "/item/get": { perMin: 1 } } } }],
+  ];
+  for (const [said, options] of wrong) await refuses(() => openKeeper(options as KeeperOptions), said);
+  assert.ok(!existsSync(database));
+});
+
 for (const [name, empty] of Object.entries(places)) {
   describe(`what callers say: ${name}`, () => {
     const onStage = (title: string, play: (stage: Stage, keeper: Keeper) => Promise<void>) => {
@@ -40,16 +93,11 @@ for (const [name, empty] of Object.entries(places)) {
         }
       });
     };
-    /** A TypeError with the argument's name, and with nothing of its value. */
-    const refuses = (work: () => Promise<unknown>, said: RegExp) =>
-      assert.rejects(work, (thrown) => {
-        assert.ok(thrown instanceof TypeError);
-        assert.match(thrown.message, said);
-        assert.ok(!inspect(thrown).includes(secretly), "a value was told");
-        return true;
-      });
     const intents = async ({ database }: Keeper) =>
       (await database.sql.selectFrom("intents").select("intent_id").execute()).length;
+
+    const cursors = async ({ database }: Keeper) =>
+      (await database.sql.selectFrom("cursors").select("subscriber").execute()).length;
 
     onStage("a link with what can be nobody's id is refused before Plaid is asked", async (stage, keeper) => {
       const public_token = await stage.publicToken();
@@ -168,6 +216,80 @@ for (const [name, empty] of Object.entries(places)) {
       await refuses(() => keeper.rotate("item", { from: "1" as never }), /^from must be/);
       await refuses(() => keeper.importItems(undefined as never), /^the source must be/);
       assert.deepEqual([stage.asked.length, await intents(keeper)], before);
+    });
+
+    onStage("what is misspelt, left out or of another kind is refused by its name", async (stage, keeper) => {
+      const id = await stage.link(keeper);
+      const before = [stage.asked.length, await intents(keeper), await cursors(keeper)];
+      const on = (method: string, ...given: readonly unknown[]) => [method, given] as const;
+      const nobody = async function* () {};
+      const wrong: readonly (readonly [RegExp, ReturnType<typeof on>])[] = [
+        [/^the options of link must be an object/, on("link", "public-1", null)],
+        [/^the options of link cannot have `userid`; /, on("link", "public-1", { userid: "u" })],
+        [/^the options of importItem must be/, on("importItem", "access-1", secretly)],
+        [/^the options of importItem cannot have `user`; /, on("importItem", "access-1", { user: "u" })],
+        [/^the options of importItems must be an object/, on("importItems", nobody(), null)],
+        [/^the options of importItems cannot have `forma`; /, on("importItems", nobody(), { forma: "csv" })],
+        [/^format must be one of csv, jsonl/, on("importItems", nobody(), { format: secretly })],
+        [/^concurrency must be/, on("importItems", nobody(), { concurrency: 0 })],
+        [/^onRow must be a function/, on("importItems", nobody(), { onRow: secretly })],
+        [/^signal must be an AbortSignal/, on("importItems", nobody(), { signal: secretly })],
+        [/^an export must be an object/, on("exportItems")],
+        [/^actor must be a text/, on("exportItems", { actor: 5 })],
+        [/^onProgress must be a function/, on("exportItems", { onProgress: secretly })],
+        [/^the reason must be an object/, on("abandon", id)],
+        [/^the reason cannot have `text`; /, on("abandon", id, { note: "n", text: "t" })],
+        [/^the note must be a text/, on("abandon", id, {})],
+        [/^the options of prune must be an object/, on("prune")],
+        [/^the options of prune cannot have `dryrun`; /, on("prune", { before: 0, dryrun: true })],
+        [/^before must be a time/, on("prune", {})],
+        [/^dryRun must be a boolean/, on("prune", { before: 0, dryRun: 0 })],
+        [/^signal must be an AbortSignal/, on("prune", { before: 0, signal: {} })],
+        [/^the work must be a function/, on("use", id)],
+        [/^the options of rotate must be an object/, on("rotate", id, 1)],
+        [/^the options of rotate cannot have `form`; /, on("rotate", id, { form: 1 })],
+        [/^the webhook must be/, on("updateWebhook", id)],
+        [/^the reason must be an object/, on("remove", id, secretly)],
+        [/^the reason cannot have `reason`; /, on("remove", id, { reason: secretly })],
+        [/^reason_code must be/, on("remove", id, { reason_code: secretly })],
+        [/^the request must be an object/, on("updateMode", id)],
+        [/^client_name must be/, on("updateMode", id, {})],
+        [/^the choices must be an object/, on("updateMode", id, linkRequest, null)],
+        [/^the choices cannot have `even`; /, on("updateMode", id, linkRequest, { even: true })],
+        [/^evenIfHealthy must be a boolean/, on("updateMode", id, linkRequest, { evenIfHealthy: "no" })],
+        [/^an observation must be an object/, on("observe", id)],
+        [/^kind must be one of webhook, answer, /, on("observe", id, { kind: secretly, at: 0 })],
+        [/^accountsSelected must be a boolean/, on("observe", id, { kind: "updated", at: 0 })],
+        [/^at must be a time/, on("observe", id, { kind: "refused", error_code: "E", at: NaN })],
+        [/^answer\.item must be an Item/, on("observe", id, { kind: "answer", answer: {}, at: 0 })],
+        [/^webhook\.webhook_type must be/, on("observe", id, { kind: "webhook", webhook: {} })],
+        [/^the request must be a Request/, on("receive", { method: "POST", headers: {} })],
+        [/^the name of a subscriber must be a text/, on("subscribe", () => {})],
+        [/^the handler must be a function/, on("subscribe", "a")],
+        [/^from must be one of beginning, now/, on("subscribe", "a", () => {}, { from: secretly })],
+        [/^the options of subscribe cannot have `form`; /, on("subscribe", "a", () => {}, { form: "now" })],
+        [/^a sweep must be an object/, on("sweep", "audit", null)],
+        [/^dryRun must be a boolean/, on("sweep", "audit", { dryRun: secretly })],
+        [/^the reason must be an object/, on("sweep", "remove", { reason: secretly })],
+        [/^the options of a list cannot have `limt`; /, on("sweeps.list", { limt: 1 })],
+        [/^limit must be/, on("sweeps.list", { limit: secretly })],
+        ...["status", "pause", "resume", "cancel", "rollback", "report"].flatMap((method) =>
+          [undefined, secretly, {}].map(
+            (sweepId) => [/^the sweep_id must be/, on(`sweeps.${method}`, sweepId)] as const,
+          ),
+        ),
+        [/^the options of a worker must be an object/, on("sweeps.work", null)],
+        [/^the options of a worker cannot have `inflight`; /, on("sweeps.work", { inflight: 1 })],
+        [/^leaseMs must be/, on("sweeps.work", { leaseMs: secretly })],
+        [/^attempts must be/, on("sweeps.work", { attempts: 0 })],
+        [/^pollMs must be/, on("sweeps.work", { pollMs: 2 ** 31 })],
+      ];
+      for (const [said, [method, given]] of wrong) {
+        const [name, of] = method.split(".").reverse() as [string, string?];
+        const target = (of === undefined ? keeper : keeper.sweeps) as unknown as Loose;
+        await refuses(async () => target[name]!(...given), said);
+      }
+      assert.deepEqual([stage.asked.length, await intents(keeper), await cursors(keeper)], before);
     });
 
     onStage("a webhook that cannot be kept is refused before Plaid has it", async (stage, keeper) => {

@@ -188,6 +188,30 @@ test("what is set by hand holds for all processes, at once here and with their n
   await database.close();
 });
 
+test("a path without its slash and a name that is misspelt are refused, and nothing is set", async () => {
+  const { time, budget, database } = await opened();
+  const wrong: readonly (readonly [RegExp, keyof Budget, readonly unknown[]])[] = [
+    [/^the path must be an endpoint's, such as \/item\/get/, "set", ["item/get", { perMinute: 1 }]],
+    [/^the path must be/, "read", ["item/get"]],
+    [/^the path must be/, "take", ["item/get"]],
+    [/^the path must be/, "refused", ["item/get", "RATE_LIMIT", {}]],
+    [/^a budget's change must be an object/, "set", [path]],
+    [/^a budget's change cannot have `perMin`; /, "set", [path, { perMin: 1 }]],
+    [/^\/item\/get: perMinute must be/, "set", [path, { perMinute: "1" }]],
+    [/^\/item\/get: share must be/, "set", [path, { share: "0.5" }]],
+    [/^whom a call is about cannot have `item`; /, "take", [path, { item: "i" }]],
+    [/^whom a call is about must be an object/, "refused", [path, "RATE_LIMIT"]],
+    [/^post must be a function/, "post", []],
+    [/^use must be one of live, sweep/, "post", [() => {}, "background"]],
+  ];
+  const loose = budget as unknown as Record<string, (...given: readonly unknown[]) => unknown>;
+  for (const [message, name, given] of wrong)
+    await assert.rejects(async () => loose[name]!(...given), { name: "TypeError", message });
+  assert.deepEqual(budget.state(), []);
+  await Promise.all([budget.close(), time.run(1_000)]);
+  await database.close();
+});
+
 test("where Plaid publishes nothing it begins low and grows while it is used", async () => {
   const { time, budget, database } = await opened({ share: 0 });
   let went = 0;

@@ -284,3 +284,17 @@ test("sandbox hands its arguments on to the local Plaid's own program", async (t
   running.child.kill("SIGTERM");
   assert.equal((await running.ended).code, 0);
 });
+
+test("help for a command that is misspelt says that there is none of this name", async (t) => {
+  const world = await cliWorld(t);
+  for (const argv of [
+    ["help", "itmes"],
+    ["keys", "help", "itmes"],
+  ]) {
+    const { code, stdout, stderr } = await world.sett(argv);
+    assert.deepEqual([code, stdout], [2, ""]);
+    assert.match(stderr, /^error: unknown command 'itmes'\n/);
+    assert.ok(!stderr.includes("Usage:"), stderr);
+  }
+  assert.match(await world.done(["help", "items"]), /^Usage: sett items/);
+});

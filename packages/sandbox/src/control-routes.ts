@@ -4,18 +4,16 @@
 import { Hono } from "hono";
 import {
   boolean,
-  integer,
   invalidField,
   list,
   missingFields,
   object,
-  oneOf,
   text,
   unknownFields,
   type Fields,
 } from "sett/kinds";
 import { preflight } from "./answer.ts";
-import { ControlError, type Control } from "./control.ts";
+import { ControlError, disconnectReason, duration, moment, webhookCount, type Control } from "./control.ts";
 import type { FaultOrder } from "./faults.ts";
 import type { Limit } from "./limits.ts";
 import { Refusal } from "./refusals.ts";
@@ -32,18 +30,6 @@ interface Route {
   readonly fields?: Fields;
   run(body: Body, id: string): unknown;
 }
-
-const number = (expected: string, accepts: (value: number) => boolean) => ({
-  expected,
-  accepts: (value: unknown) => typeof value === "number" && accepts(value),
-});
-const duration = number("a number of milliseconds, of at least 0", (ms) => ms >= 0 && Number.isFinite(ms));
-const moment = {
-  expected: "an ISO time, or milliseconds since 1970",
-  accepts: (value: unknown) =>
-    (typeof value === "string" || typeof value === "number") && !Number.isNaN(new Date(value).getTime()),
-};
-const disconnectReason = oneOf("INSTITUTION_MIGRATION", "INSTITUTION_TOKEN_EXPIRATION");
 
 function routes(control: Control): Route[] {
   const { clock, faults, items, link, keys, webhooks, limits, switches } = control;
@@ -119,11 +105,7 @@ function routes(control: Control): Route[] {
       webhooks.replay(id, { asSigned: body.as_signed ?? false });
       return { webhooks: webhooks.list() };
     }),
-    post(
-      "/webhooks/duplicate",
-      { "count?": integer(0, 1_000_000) },
-      (body) => (webhooks.duplicate(body.count), {}),
-    ),
+    post("/webhooks/duplicate", { "count?": webhookCount }, (body) => (webhooks.duplicate(body.count), {})),
     post("/webhooks/hold", {}, () => (webhooks.hold(), {})),
     post("/webhooks/release", { "webhook_message_ids?": list }, (body) => {
       webhooks.release(body.webhook_message_ids);

@@ -2,6 +2,17 @@
 // Link, rotate keys, disturb webhooks, keep and bring back whole states. Items are named by `item_id`; no call here
 // needs a token. A mistake throws a ControlError, which says what was expected.
 
+import {
+  boolean,
+  faultInOptions,
+  integer,
+  invalidField,
+  object,
+  oneOf,
+  text,
+  type FieldsOf,
+  type Kind,
+} from "sett/kinds";
 import { LATEST_MS } from "./clock.ts";
 import { faultInOrder, type Fault, type FaultOrder } from "./faults.ts";
 import { allInstitutions, type Institution } from "./institutions.ts";
@@ -18,6 +29,19 @@ import type { DeliveryRecord, ItemRecord, KeyRecord, Snapshot } from "./world.ts
 export class ControlError extends TypeError {
   override readonly name = "ControlError";
 }
+
+export const duration: Kind = {
+  expected: "a number of milliseconds, of at least 0",
+  accepts: (value) => Number.isFinite(value) && (value as number) >= 0,
+};
+export const moment: Kind = {
+  expected: "an ISO time, milliseconds since 1970, or a Date",
+  accepts: (value) =>
+    (typeof value === "string" || typeof value === "number" || value instanceof Date) &&
+    !Number.isNaN(new Date(value).getTime()),
+};
+export const webhookCount = integer(0, 1_000_000);
+export const disconnectReason = oneOf("INSTITUTION_MIGRATION", "INSTITUTION_TOKEN_EXPIRATION");
 
 /** A key without its private half. */
 export type PublicKey = Omit<KeyRecord, "d">;
@@ -108,6 +132,11 @@ export interface Control {
   reset(): void;
 }
 
+function refuse(wrong: string | undefined): void {
+  if (wrong) throw new ControlError(wrong);
+}
+const choices: FieldsOf<LinkChoices> = { "institution_id?": text, "username?": text, "password?": text };
+
 export function createControl(plaid: Plaid): Control {
   const { world, clock, keys, delivery, ids } = plaid;
   const beginning = world.snapshot();
@@ -129,16 +158,26 @@ export function createControl(plaid: Plaid): Control {
       throw new ControlError(`error_code must be one of ${[...refusalTable.keys()].join(", ")}`);
     return errorCode;
   };
+  /** A link token that was made; Link may be over for it all the same. */
+  const made = (linkToken: string) => {
+    if (!world.get("link_tokens", linkToken))
+      refuse("link_token must be one that /link/token/create gave; there is none of this name");
+    return linkToken;
+  };
   const time = (given: Time) => {
+    refuse(invalidField({ time: moment }, { time: given }));
     const ms = new Date(given).getTime();
-    if (Number.isNaN(ms)) throw new ControlError("time must be milliseconds, an ISO text or a Date");
     if (ms < clock.now())
       throw new ControlError("time must not be before the clock's, which never goes back");
     if (ms > LATEST_MS) throw new ControlError("time must not be after the year 9999");
     return ms;
   };
-  const fail = (itemId: string, errorCode: string, reason?: string) =>
+  const fail = (itemId: string, errorCode: string, reason?: string) => {
+    refuse(invalidField({ "reason?": text }, { reason }));
     happen(itemId, (found) => life.fail(plaid, found, code(errorCode), reason ?? null));
+  };
+  const patience = (patienceMs?: number) =>
+    refuse(invalidField({ "patience_ms?": duration }, { patience_ms: patienceMs }));
   const publicHalf = ({ d: _, ...key }: KeyRecord): PublicKey => key;
 
   return {
@@ -146,19 +185,22 @@ export function createControl(plaid: Plaid): Control {
       now: clock.now,
       running: () => "offset" in clock.state(),
       async advance(ms, patienceMs) {
-        if (!(Number.isFinite(ms) && ms >= 0)) throw new ControlError("ms must be a number of at least 0");
+        refuse(invalidField({ ms: duration }, { ms }));
+        patience(patienceMs);
         if (clock.now() + ms > LATEST_MS) throw new ControlError("ms must not lead beyond the year 9999");
         await clock.advance(ms, patienceMs);
       },
-      set: async (given, patienceMs) => clock.set(time(given), patienceMs),
+      async set(given, patienceMs) {
+        patience(patienceMs);
+        await clock.set(time(given), patienceMs);
+      },
       stop: clock.stop,
       run: clock.run,
     },
     faults: {
       add(...orders) {
         for (const order of orders) {
-          const wrong = faultInOrder(order);
-          if (wrong) throw new ControlError(wrong);
+          refuse(faultInOrder(order));
         }
         const added = orders.map(({ path, times = 1, then }): Fault => ({
           id: ids.uuid(),
@@ -181,8 +223,10 @@ export function createControl(plaid: Plaid): Control {
       get: item,
       loginRequired: (itemId, reason) => fail(itemId, "ITEM_LOGIN_REQUIRED", reason),
       fail,
-      completeUpdateMode: (itemId, selectAccounts) =>
-        happen(itemId, (found) => life.completeUpdateMode(plaid, found, selectAccounts)),
+      completeUpdateMode(itemId, selectAccounts) {
+        refuse(invalidField({ "select_accounts?": boolean }, { select_accounts: selectAccounts }));
+        happen(itemId, (found) => life.completeUpdateMode(plaid, found, selectAccounts));
+      },
       repairLogin: (itemId) => happen(itemId, (found) => life.repairLogin(plaid, found)),
       revokePermission: (itemId) => happen(itemId, (found) => life.revokePermission(plaid, found)),
       revokeAccount: (itemId, accountId) =>
@@ -193,19 +237,22 @@ export function createControl(plaid: Plaid): Control {
           life.revokeAccount(plaid, found, gone!);
         }),
       newAccounts: (itemId) => happen(itemId, (found) => life.newAccount(plaid, found)),
-      pendingDisconnect: (itemId, reason = "INSTITUTION_MIGRATION") =>
-        happen(itemId, (found) => life.pendingDisconnect(plaid, found, reason)),
+      pendingDisconnect(itemId, reason = "INSTITUTION_MIGRATION") {
+        refuse(invalidField({ reason: disconnectReason }, { reason }));
+        happen(itemId, (found) => life.pendingDisconnect(plaid, found, reason));
+      },
       pendingExpiration: (itemId) => happen(itemId, (found) => life.pendingExpiration(plaid, found)),
       age: (itemId) => happen(itemId, (found) => life.age(plaid, found)),
     },
     link: {
-      complete(linkToken, choices = {}) {
-        const completed = completeLink(plaid, linkToken, choices);
+      complete(linkToken, chosen = {}) {
+        refuse(faultInOptions("the choices", chosen, choices));
+        const completed = completeLink(plaid, made(linkToken), chosen);
         world.commit();
         return completed;
       },
       exit(linkToken, errorCode) {
-        const left = exitLink(plaid, linkToken, errorCode === undefined ? null : code(errorCode));
+        const left = exitLink(plaid, made(linkToken), errorCode === undefined ? null : code(errorCode));
         world.commit();
         return left;
       },
@@ -215,7 +262,10 @@ export function createControl(plaid: Plaid): Control {
         await keys.signer();
         return [...world.all("keys")].map(publicHalf);
       },
-      rotate: async (options) => publicHalf(await keys.rotate(options)),
+      async rotate(options = {}) {
+        refuse(faultInOptions("the options", options, { "keepOld?": boolean }));
+        return publicHalf(await keys.rotate(options));
+      },
       expire(kid) {
         if (!keys.expire(kid))
           throw new ControlError("kid must be the id of a key; there is none of this id");
@@ -223,15 +273,19 @@ export function createControl(plaid: Plaid): Control {
     },
     webhooks: {
       list: delivery.log,
-      replay(id, options) {
+      replay(id, options = {}) {
+        refuse(faultInOptions("the options", options, { "asSigned?": boolean }));
         if (!delivery.replay(id, options))
           throw new ControlError("webhook_message_id must be of a logged webhook; there is none of this id");
       },
-      duplicate: (count = 1) => delivery.duplicate(count),
+      duplicate(count = 1) {
+        refuse(invalidField({ count: webhookCount }, { count }));
+        delivery.duplicate(count);
+      },
       hold: delivery.hold,
       release(order) {
         const isHeld = (id: string) => world.get("deliveries", id)?.held === true;
-        if (order && !order.every(isHeld))
+        if (order !== undefined && !(Array.isArray(order) && order.every(isHeld)))
           throw new ControlError("webhook_message_ids must be of webhooks that are held");
         delivery.release(order);
       },
@@ -240,16 +294,16 @@ export function createControl(plaid: Plaid): Control {
     limits: {
       get: plaid.limits.state,
       set(on, overrides) {
-        const wrong = faultInLimits(overrides ?? {});
-        if (wrong) throw new ControlError(wrong);
+        refuse(invalidField({ on: boolean, "limits?": object }, { on, limits: overrides }));
+        refuse(faultInLimits(overrides ?? {}));
         plaid.limits.set(on, overrides);
       },
     },
     switches: {
       get: plaid.switches,
       set(changes) {
-        const wrong = faultInSwitches(changes);
-        if (wrong) throw new ControlError(wrong);
+        if (!object.accepts(changes)) refuse("the changes must be an object of switches");
+        refuse(faultInSwitches(changes));
         world.set("switches", { ...plaid.switches(), ...changes });
         world.commit();
         return plaid.switches();

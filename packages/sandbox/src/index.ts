@@ -2,9 +2,20 @@
 // faults, its Items, its keys and its webhooks.
 
 import type { Post } from "sett";
+import {
+  boolean,
+  callback,
+  faultInOptions,
+  integer,
+  invalidField,
+  object,
+  text,
+  words,
+  type FieldsOf,
+} from "sett/kinds";
 import { createAnswer, type Credentials } from "./answer.ts";
 import { LATEST_MS } from "./clock.ts";
-import { createControl, type Control } from "./control.ts";
+import { createControl, moment, type Control } from "./control.ts";
 import type { Deliver } from "./delivery.ts";
 import { liveBy } from "./life.ts";
 import type { Listen, Listening, Served } from "./listening.ts";
@@ -42,6 +53,22 @@ export interface SandboxOptions {
   readonly data?: string;
 }
 
+const optionFields: FieldsOf<SandboxOptions> = {
+  "seed?": {
+    expected: "a number or a text",
+    accepts: (value) => Number.isFinite(value) || typeof value === "string",
+  },
+  "now?": moment,
+  "limits?": boolean,
+  "credentials?": {
+    expected: '"any" or a list of { client_id, secret }',
+    accepts: (value) => value === "any" || (Array.isArray(value) && value.every(isPair)),
+  },
+  "switches?": object,
+  "deliver?": callback,
+  "data?": text,
+};
+
 /** A running sandbox. */
 export interface Sandbox {
   /** A transport for sett: `{ ...config, post: sandbox.post }`. */
@@ -57,15 +84,12 @@ export interface Sandbox {
 
 /** Makes a sandbox. Rejects with a TypeError where an option cannot be right. */
 export async function createSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const wrong = faultInOptions("the options", options, optionFields);
+  if (wrong) throw new TypeError(wrong);
   const { credentials = [sandboxCredentials], limits = false, data } = options;
   const now = options.now === undefined ? null : new Date(options.now).getTime();
-  if (Number.isNaN(now))
-    throw new TypeError("now must be a time: a number of milliseconds, an ISO text or a Date");
   if (now !== null && (now < 0 || now > LATEST_MS))
     throw new TypeError("now must be a time between 1970 and the year 9999");
-  const isPair = (pair: unknown) => holdsText(pair, "client_id") && holdsText(pair, "secret");
-  if (credentials !== "any" && !(Array.isArray(credentials) && credentials.every(isPair)))
-    throw new TypeError('credentials must be "any" or a list of { client_id, secret }');
   const wrongSwitch = faultInSwitches(options.switches ?? {});
   if (wrongSwitch) throw new TypeError(wrongSwitch);
 
@@ -121,6 +145,8 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
       return new Response(reply.body === "" ? null : reply.body, { status, headers });
     },
     async listen(port = 0, host = "127.0.0.1") {
+      const wrong = invalidField({ port: integer(0, 65_535), host: text }, { port, host });
+      if (wrong) throw new TypeError(wrong);
       const { listen }: { listen: Listen } = await import(nodeOnly.listen);
       const listening = await listen({ answer, control: routes }, port, host);
       ports.add(listening);
@@ -130,8 +156,8 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
   };
 }
 
-const holdsText = (value: unknown, name: string) =>
-  typeof value === "object" && value !== null && typeof (value as Record<string, unknown>)[name] === "string";
+const isPair = (pair: unknown) =>
+  object.accepts(pair) && invalidField({ client_id: words, secret: words }, pair as object) === undefined;
 
 /** Loaded where they are needed, under names that a bundler for a platform without `node:` cannot follow. */
 const nodeOnly: Readonly<Record<"listen" | "folder", string>> = {

@@ -46,6 +46,7 @@ export function faultInLimits(given: object): string | undefined {
     value === undefined || (Number.isInteger(value) && (value as number) >= 0);
   for (const [path, limit] of Object.entries(given)) {
     const { item, client, code, ...rest } = (limit ?? {}) as Record<string, unknown>;
+    if (!/^(\/[\w-]+)+$/.test(path)) return "limits must be by path, such as /item/get";
     if (!isCount(item) || !isCount(client) || !isRefusalCode(code) || Object.keys(rest).length > 0)
       return `limits must be { item?, client?, code } by path, with counts a minute and an error_code; ${path} is not`;
   }

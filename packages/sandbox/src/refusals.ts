@@ -311,13 +311,14 @@ export class Refusal extends Error {
 
   constructor(code: RefusalCode, detail?: string, changes: Readonly<Record<string, unknown>> = {}) {
     const { type, message, display = null, status = 400, documented } = rowOf(code);
-    super(code);
+    const said = worded(message, detail);
+    super(said ? `${code}: ${said}` : code);
     this.code = code;
     this.status = status;
     this.body = {
       error_type: type,
       error_code: code,
-      error_message: worded(message, detail),
+      error_message: said,
       display_message: display,
       ...(documented !== false && { documentation_url: documentation(type) }),
       suggested_action: null,

@@ -19,6 +19,17 @@ async function overHttp() {
   return { ...plaid, send };
 }
 
+const linkRequest = {
+  client_name: "n",
+  language: "en",
+  country_codes: ["US"],
+  user: { client_user_id: "u" },
+  products: ["auth"],
+};
+
+/** As JavaScript sees it. */
+type Loose = Readonly<Record<string, Readonly<Record<string, (...given: readonly unknown[]) => unknown>>>>;
+
 test("the clock over HTTP", async () => {
   const { send } = await overHttp();
   assert.deepEqual((await send("GET", "/clock")).body, { now: "2026-01-01T00:00:00.000Z", running: false });
@@ -90,15 +101,7 @@ test("faults, keys, webhooks, limits, switches and institutions over HTTP", asyn
 
 test("Link over HTTP; an error that its user would see is a 400 with Plaid's words", async () => {
   const { send, call } = await overHttp();
-  const { link_token } = (
-    await call("/link/token/create", {
-      client_name: "n",
-      language: "en",
-      country_codes: ["US"],
-      user: { client_user_id: "u" },
-      products: ["auth"],
-    })
-  ).body;
+  const { link_token } = (await call("/link/token/create", linkRequest)).body;
   assert.match((await send("POST", "/link/complete", { link_token })).body.public_token, /^public-sandbox-/);
   const wrong = await send("POST", "/link/complete", { link_token, password: "wrong" });
   assert.deepEqual([wrong.status, wrong.body.error], [400, "INVALID_CREDENTIALS"]);
@@ -259,7 +262,49 @@ test("events need an Item that exists and a code that does", async () => {
     () => control.items.revokeAccount(item_id, "none"),
     /account_id must be of an account of this Item/,
   );
-  await assert.rejects(control.clock.advance(Number.NaN), /ms must be a number of at least 0/);
+  await assert.rejects(
+    control.clock.advance(Number.NaN),
+    /^ControlError: ms must be a number of milliseconds, of at least 0/,
+  );
+});
+
+test("whatever is wrong with an argument is said by its name, and nothing is done", async () => {
+  const { control, item, call, sandbox } = await aPlaid();
+  const { item_id } = await item();
+  const { link_token } = (await call("/link/token/create", linkRequest)).body;
+  const loose = control as unknown as Loose;
+  const on = (part: string, name: string, ...given: readonly unknown[]) => [part, name, given] as const;
+  const before = control.snapshot();
+  const wrong: readonly (readonly [RegExp, ReturnType<typeof on>])[] = [
+    [/^link_token must be one that \/link\/token\/create gave/, on("link", "complete", "x")],
+    [/^link_token must be one that/, on("link", "complete")],
+    [/^link_token must be one that/, on("link", "exit", "x")],
+    [/^the choices must be an object/, on("link", "complete", link_token, "ins_109508")],
+    [/^the choices cannot have `institution`; /, on("link", "complete", link_token, { institution: "x" })],
+    [/^username must be/, on("link", "complete", link_token, { username: 5 })],
+    [/^patience_ms must be/, on("clock", "advance", 1, "x")],
+    [/^patience_ms must be/, on("clock", "set", START, Number.NaN)],
+    [/^time must be an ISO time/, on("clock", "set", null)],
+    [/^reason must be/, on("items", "loginRequired", item_id, 5)],
+    [/^reason must be one of/, on("items", "pendingDisconnect", item_id, "x")],
+    [/^select_accounts must be a boolean/, on("items", "completeUpdateMode", item_id, "no")],
+    [/^the options must be an object/, on("keys", "rotate", null)],
+    [/^the options cannot have `keep`; /, on("keys", "rotate", { keep: true })],
+    [/^the options cannot have `signed`; /, on("webhooks", "replay", "x", { signed: true })],
+    [/^count must be/, on("webhooks", "duplicate", "x")],
+    [/^webhook_message_ids must be/, on("webhooks", "release", "x")],
+    [/^on must be a boolean/, on("limits", "set", "no")],
+    [/^limits must be an object/, on("limits", "set", true, null)],
+    [/^limits must be by path/, on("limits", "set", true, { "item/get": { item: 1, code: "RATE_LIMIT" } })],
+    [/^the changes must be an object/, on("switches", "set")],
+  ];
+  for (const [said, [part, name, given]] of wrong)
+    await assert.rejects(async () => loose[part]![name]!(...given), { name: "ControlError", message: said });
+  assert.deepEqual(control.snapshot(), before);
+  await assert.rejects(sandbox.listen("http" as never), /^TypeError: port must be/);
+  await assert.rejects(sandbox.listen(0, 5 as never), /^TypeError: host must be/);
+  await control.clock.advance(DAY);
+  assert.throws(() => control.link.complete(link_token), /^Error: INVALID_LINK_TOKEN: invalid link_token/);
 });
 
 test("a snapshot brings back everything, the clock and what was due included", async () => {

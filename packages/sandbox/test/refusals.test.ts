@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { errorCodes } from "sett";
 import * as endpoints from "sett/endpoints";
-import type { FaultEffect } from "../src/index.ts";
+import { createSandbox, type FaultEffect } from "../src/index.ts";
 import { documented } from "./documented.ts";
 import { aPlaid, refused, type Answered } from "./plaid.ts";
 
@@ -204,6 +204,26 @@ test("credentials of no use are refused when the sandbox is made", async () => {
       aPlaid({ credentials: credentials as never }),
       /^TypeError: credentials must be "any"/,
     );
+});
+
+test("no other option is taken that cannot be meant, or that nobody knows", async () => {
+  for (const [name, given] of Object.entries({
+    seed: {},
+    now: null,
+    limits: "no",
+    switches: 5,
+    deliver: 5,
+    data: 5,
+  }))
+    await assert.rejects(createSandbox({ [name]: given } as object), {
+      name: "TypeError",
+      message: new RegExp(`^${name} must be `),
+    });
+  await assert.rejects(
+    createSandbox({ limit: true } as object),
+    /^TypeError: the options cannot have `limit`; /,
+  );
+  await assert.rejects(createSandbox(null as never), /^TypeError: the options must be an object/);
 });
 
 test("an access token is malformed, of another environment, unknown, or of another client", async () => {

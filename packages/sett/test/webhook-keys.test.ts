@@ -394,5 +394,13 @@ describe("a Plaid that is away", () => {
       name: "TypeError",
       message: /config\.secret must be/,
     });
+    assert.throws(() => plaidKeys(config, { clock: Date.now } as object), {
+      name: "TypeError",
+      message: /the options cannot have `clock`/,
+    });
+    assert.throws(() => plaidKeys(config, { now: 5 as never }), {
+      name: "TypeError",
+      message: /now must be/,
+    });
   });
 });

@@ -222,9 +222,11 @@ describe("the length of a body", () => {
     assert.match(await deliver(padded(2 ** 20 + 1)), /^413 /);
   });
 
-  test("413 where the bound is no number, as an unset variable makes it", async () => {
-    const { deliver } = await stage(undefined, { maxBytes: Number.NaN });
-    assert.match(await deliver(), /^413 /);
+  test("that is no number, as an unset variable makes it, is refused before the first webhook", async () => {
+    await assert.rejects(
+      stage(undefined, { maxBytes: Number.NaN }),
+      /^TypeError: maxBytes must be an integer/,
+    );
   });
 
   test("an endless body is not read to its end", async () => {
@@ -521,5 +523,35 @@ describe("never fails itself", () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe("a programmer's mistake is a TypeError that names what is wrong", () => {
+  const keys: VerificationKeys = () => assert.fail("looked up");
+  const mistakes: readonly (readonly [RegExp, readonly unknown[]])[] = [
+    [/^the handler must be a function/, []],
+    [/^the handler must be a function/, [{}, { keys }]],
+    [/^the reception must be an object/, [() => {}]],
+    [/^keys must be a function/, [() => {}, {}]],
+    [/^keys must be a function/, [() => {}, { keys: "keys" }]],
+    [/^now must be a function/, [() => {}, { keys, now: 5 }]],
+    [/^onRefusal must be a function/, [() => {}, { keys, onRefusal: {} }]],
+    [
+      /^the reception cannot have `maxByte`; what is known is keys, now, maxBytes/,
+      [() => {}, { keys, maxByte: 1 }],
+    ],
+  ];
+  test("when the receiver is made", () => {
+    for (const [message, given] of mistakes)
+      assert.throws(() => (receive as (...given: readonly unknown[]) => unknown)(...given), {
+        name: "TypeError",
+        message,
+      });
+  });
+
+  test("when it is given what is no Request, such as one of Express", async () => {
+    const receiver = receive(() => {}, { keys });
+    for (const request of [undefined, {}, { method: "POST", headers: {}, body: {} }])
+      await assert.rejects(receiver(request as never), /^TypeError: the request must be a Request/);
   });
 });

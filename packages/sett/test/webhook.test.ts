@@ -572,6 +572,21 @@ const anyBody = fc
 /** Seconds for which a delivery signed at noon is in time. */
 const anyTime = fc.integer({ min: noon - 300, max: noon + 60 });
 
+test("without a delivery or keys nothing is verified, and the TypeError says what there must be", async () => {
+  const delivery = { body: syncUpdates, header: "a.b.c" };
+  const keys: VerificationKeys = () => assert.fail("looked up");
+  const mistakes: readonly (readonly [RegExp, unknown, unknown])[] = [
+    [/^the delivery must be an object with body and header/, undefined, { keys }],
+    [/^keys must be a function/, delivery, undefined],
+    [/^keys must be a function/, delivery, {}],
+    [/^keys must be a function/, delivery, { keys: "keys" }],
+    [/^now must be a function/, delivery, { keys, now: noon }],
+  ];
+  for (const verify of [verifyWebhook, verifyDelivery])
+    for (const [message, given, verification] of mistakes)
+      await assert.rejects(verify(given as never, verification as never), { name: "TypeError", message });
+});
+
 describe("laws", () => {
   const plaid = new SigningPlaid();
   let key: SigningKey;

@@ -3,12 +3,24 @@
 // calls never wait and are debited. Starts at the limits that Plaid publishes and learns from each 429.
 
 import { err, ok, type Post, type Result } from "sett";
+import {
+  callback,
+  faultInOptions,
+  invalidField,
+  object,
+  oneOf,
+  orNull,
+  text,
+  type Fields,
+  type FieldsOf,
+  type Kind,
+} from "sett/kinds";
 import type { Database } from "../database/database.ts";
 import type { DatabaseFailure } from "../database/failure.ts";
 import type { Environment } from "../database/schema.ts";
 import { createAccount } from "./account.ts";
 import { Companions, type About } from "./companions.ts";
-import { publishedLimits, unpublished, type GivenLimits } from "./limits.ts";
+import { publishedLimits, unpublished, type EndpointLimits, type GivenLimits } from "./limits.ts";
 import { countedPost } from "./post.ts";
 import type { Terms } from "./terms.ts";
 import { Till } from "./till.ts";
@@ -93,9 +105,7 @@ export interface BudgetOptions {
 /** Opens the budgets of one client. Throws a TypeError where an option cannot be right. */
 export function openBudget(options: BudgetOptions): Budget {
   const { now, random, environment, limits = {}, share = 0.3 } = options;
-  refuseUnlessShare(share);
-  if (limits !== "none")
-    for (const [path, { perMinute }] of Object.entries(limits)) refuseUnlessRate(path, perMinute);
+  refuseUnlessTerms(limits, share);
   const steady = forward(now);
   const account = createAccount({ ...options, now: steady, clock: now });
   const limitsOf = (path: string) =>
@@ -125,6 +135,8 @@ export function openBudget(options: BudgetOptions): Budget {
 
   return {
     async take(path, about = {}) {
+      refuseUnlessPath(path);
+      refuse(faultInOptions("whom a call is about", about, aboutFields));
       const { signal } = about;
       const till = tillOf(path);
       if (about.itemId !== undefined || typeof about.institutionId === "string")
@@ -137,11 +149,19 @@ export function openBudget(options: BudgetOptions): Budget {
       if (!till.off) return till.take(signal);
       return signal?.aborted || closing.signal.aborted ? "stopped" : "go";
     },
-    post: (post, use, about) => countedPost(post, use, about, { tillOf, companions, now }),
-    refused: (path, code, about) => companions.refused(path, code, about),
-    async set(path, { perMinute, share }) {
-      if (typeof perMinute === "number") refuseUnlessRate(path, perMinute);
-      if (typeof share === "number") refuseUnlessShare(share);
+    post(post, use, about) {
+      refuse(invalidField(postFields, { post, use }));
+      return countedPost(post, use, about, { tillOf, companions, now });
+    },
+    refused(path, code, about) {
+      refuseUnlessPath(path);
+      refuse(faultInOptions("whom a call is about", about, aboutFields));
+      companions.refused(path, code, about);
+    },
+    async set(path, change) {
+      refuseUnlessPath(path);
+      refuse(faultInOptions("a budget's change", change, changeFields, `${path}: `));
+      const { perMinute, share } = change;
       const till = tillOf(path);
       const done = await till.set({
         ...(perMinute !== undefined && { perMinute: perMinute === Infinity ? "off" : perMinute }),
@@ -150,6 +170,7 @@ export function openBudget(options: BudgetOptions): Budget {
       return done.ok ? ok(till.view()) : err(done.error);
     },
     async read(path) {
+      refuseUnlessPath(path);
       const till = tillOf(path);
       const done = await till.read();
       return done.ok ? ok(till.view()) : done;
@@ -193,11 +214,40 @@ async function waitUnless(
   }
 }
 
-function refuseUnlessRate(path: string, perMinute: number | undefined): void {
-  if (perMinute !== undefined && !(perMinute >= 1))
-    throw new TypeError(`perMinute of ${path} must be a number of calls from 1 on, or Infinity`);
+const rate: Kind = {
+  expected: "a number of calls from 1 on, or Infinity",
+  accepts: (value) => typeof value === "number" && value >= 1,
+};
+const part: Kind = {
+  expected: "from 0 to below 1",
+  accepts: (value) => typeof value === "number" && value >= 0 && value < 1,
+};
+const limitFields: FieldsOf<EndpointLimits> = { "perMinute?": rate, "perItem?": rate };
+const changeFields: FieldsOf<BudgetChange> = { "perMinute?": orNull(rate), "share?": orNull(part) };
+
+const aboutFields = {
+  "itemId?": text,
+  "institutionId?": orNull(text),
+  "signal?": object,
+} satisfies Fields;
+const postFields = { post: callback, use: oneOf("live", "sweep") } satisfies Fields;
+
+function refuse(fault: string | undefined): void {
+  if (fault !== undefined) throw new TypeError(fault);
 }
 
-function refuseUnlessShare(share: number): void {
-  if (!(share >= 0 && share < 1)) throw new TypeError("share must be from 0 to below 1");
+function refuseUnlessPath(path: unknown, name = "the path"): void {
+  if (typeof path !== "string" || !/^(\/[\w-]+)+$/.test(path))
+    refuse(`${name} must be an endpoint's, such as /item/get`);
+}
+
+/** Refuses the limits and the share of a budget where they cannot be right. */
+export function refuseUnlessTerms(limits: unknown, share: unknown): void {
+  if (!part.accepts(share)) refuse(`share must be ${part.expected}`);
+  if (limits === "none") return;
+  if (!object.accepts(limits)) refuse('limits must be an object of limits by path, or "none"');
+  for (const [path, limit] of Object.entries(limits as object)) {
+    refuseUnlessPath(path, "a path of limits");
+    refuse(faultInOptions(`the limit of ${path}`, limit, limitFields, `${path}: `));
+  }
 }

@@ -22,9 +22,9 @@ const published: Readonly<Record<string, readonly [production: Row, sandbox: Row
     [5_000, 15],
     [5_000, 40],
   ],
-  // Plaid's older page says 20 for an Item; nobody removes an Item twice.
+  // Plaid's pages say 30 for an Item, and later 20.
   "/item/remove": [
-    [2_000, 30],
+    [2_000, 20],
     [500, 100],
   ],
   "/item/public_token/exchange": [

@@ -94,6 +94,12 @@ export function createProgram(context: Context, end: (ending: Ending) => void): 
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
+    // Commander would show all the help, and not say why.
+    .addHelpText("beforeAll", ({ error, command }) => {
+      const [help, name] = command.args;
+      if (error && help === "help" && name !== undefined) command.error(`error: unknown command '${name}'`);
+      return "";
+    })
     .addHelpText("after", `\n${settingsHelp()}\n\nExit codes:\n${exitTable()}`);
   const cli = createCli(program, context, end);
   for (const register of registers) register(cli);

@@ -5,6 +5,7 @@ import { ok, type Item as Items, type Result } from "sett";
 import { itemRemove } from "sett/endpoints";
 import type { Act, Flights, Terms } from "./flights.ts";
 import type { KeeperFailure } from "./failure.ts";
+import { refuseUnfit } from "./known.ts";
 import { readView, type ItemView } from "./ledger.ts";
 import { sealText, type Means } from "./means.ts";
 import { beginRemoval, removal } from "./remove.ts";
@@ -84,12 +85,8 @@ export async function unlessAlready(
 
 // What is written down is done again until it is done; so a mistake must be found before, as sett would find it then.
 export function refuseUnlessReason(reason: Items.RemoveReason | undefined): void {
-  const kinds = itemRemove.request;
-  for (const name of ["reason_code", "reason_note"] as const) {
-    const said = reason?.[name];
-    const kind = kinds[`${name}?`];
-    if (said !== undefined && !kind?.accepts(said)) throw new TypeError(`${name} must be ${kind?.expected}`);
-  }
+  const { access_token: _, ...fields } = itemRemove.request;
+  if (reason !== undefined) refuseUnfit("the reason", reason, fields);
 }
 
 export function refuseUnlessUrl(webhook: string | null): void {

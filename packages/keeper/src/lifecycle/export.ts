@@ -2,14 +2,16 @@
 // keeper. That it was done is in the history before the first of them leaves; none of them is ever on disk in clear.
 
 import { err, ok, type Result } from "sett";
+import { callback, type FieldsOf } from "sett/kinds";
 import type { ItemState } from "../database/schema.ts";
 import { idOf, publicFromText } from "../vault/recipient.ts";
 import { openStream, sealStream, type ExportFailure, type SealedHead } from "../vault/sealed-stream.ts";
 import type { KeeperFailure } from "./failure.ts";
-import { refuseUnknown } from "./known.ts";
+import { anything, refuseUnfit } from "./known.ts";
 import { addEvent, intentIsOpen, type ItemView } from "./ledger.ts";
 import { databaseFailed, openText, transact, type Means } from "./means.ts";
 import { listItems, selected, selectionFrom, type Selection } from "./selection.ts";
+import { longestId, textUpTo } from "./texts.ts";
 import type { Lend } from "./use.ts";
 
 export interface ExportOptions {
@@ -63,6 +65,13 @@ export interface OpenedExport extends SealedHead {
   readonly rows: AsyncIterable<Result<ExportedItem, ExportFailure>>;
 }
 
+const fields: FieldsOf<ExportOptions> = {
+  recipient: anything,
+  "selection?": anything,
+  "actor?": textUpTo(longestId),
+  "onProgress?": callback,
+};
+
 /** Items that are read and sealed at a time. */
 const pageSize = 250;
 const maxFailures = 100;
@@ -73,7 +82,7 @@ export async function exportItems(
   lend: Lend,
   options: ExportOptions,
 ): Promise<Result<SealedExport, KeeperFailure>> {
-  refuseUnknown("an export", options, ["recipient", "selection", "actor", "onProgress"]);
+  refuseUnfit("an export", options, fields);
   const { recipient, actor, onProgress } = options;
   const selection = selectionFrom("selection" in options ? options.selection : {});
   const id = idOf(publicFromText(recipient));

@@ -3,6 +3,7 @@
 // is run again from its beginning, and Plaid is asked for the rest alone.
 
 import { advice, err, ok, type Failure, type Result } from "sett";
+import { callback, integer, oneOf, type FieldsOf } from "sett/kinds";
 import type { ItemState } from "../database/schema.ts";
 import { codeOf } from "../vault/sealed-stream.ts";
 import type { OpenedExport } from "./export.ts";
@@ -17,6 +18,7 @@ import {
   type ImportFormat,
   type ImportRow,
 } from "./import-rows.ts";
+import { abortSignal } from "./known.ts";
 import { databaseFailed, type Means } from "./means.ts";
 
 export interface ImportOptions {
@@ -31,6 +33,14 @@ export interface ImportOptions {
   /** Ends the import after the rows that are being worked on. */
   readonly signal?: AbortSignal | undefined;
 }
+
+export const importFields: FieldsOf<ImportOptions> = {
+  "format?": oneOf("csv", "jsonl"),
+  "concurrency?": integer(1, 1_000),
+  "onRow?": callback,
+  "onProgress?": callback,
+  "signal?": abortSignal,
+};
 
 /** How one row went. `row` is its line in the file, from 1, or its place in an export. There is no token in it. */
 export type ImportOutcome =
@@ -104,21 +114,16 @@ const maxRounds = 8;
 const firstPauseMs = 1_000;
 const longestPauseMs = 60_000;
 
-/** Imports: see `Keeper.importItems`. */
+/** Imports, with options that are as {@link importFields} says: see `Keeper.importItems`. */
 export async function importItems(
   means: Means,
   source: AsyncIterable<Uint8Array | string> | OpenedExport,
   options: ImportOptions,
   around: Around,
 ): Promise<Result<ImportReport, ImportFailure>> {
-  const { concurrency = 8 } = options;
-  if (!(Number.isInteger(concurrency) && concurrency > 0 && concurrency <= 1_000))
-    throw new TypeError("the concurrency must be a whole number from 1 to 1 000");
-  const { format } = options;
-  if (format !== undefined && format !== "csv" && format !== "jsonl")
-    throw new TypeError('the format must be "csv" or "jsonl"');
   if (!(Object(source) === source && (Symbol.asyncIterator in source || "rows" in source)))
     throw new TypeError("the source must be an async iterable of bytes or text, or an opened export");
+  const { format, concurrency = 8 } = options;
   const work = new Import(means, options, around);
   if ("rows" in source) {
     const { environment } = source;
@@ -334,7 +339,7 @@ class Import {
   }
 
   async #rest(): Promise<void> {
-    await this.unlessAborted(this.#means.wait(this.#pauseMs));
+    await this.unlessAborted(this.#means.wait(this.#pauseMs, this.#options.signal));
     this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
   }
 

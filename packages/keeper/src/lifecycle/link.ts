@@ -7,6 +7,7 @@ import type { Lease } from "../database/leases.ts";
 import { claimExchange, holdExchange } from "./exchanges.ts";
 import { accountFingerprint, isOfAccount } from "./fingerprints.ts";
 import { lostFor, refusedWith, requestIdOf, type KeeperFailure } from "./failure.ts";
+import { refuseUnknown } from "./known.ts";
 import {
   addEvent,
   closeIntent,
@@ -57,14 +58,18 @@ const relinkable = ["removed", "removing", "stranded", "revoked"] as const;
 
 const mostAccounts = 1_000;
 
-/** What can be kept of it. Throws where something is of the wrong type, or can be nobody's id or token. */
-export function cleanOptions({
-  userId,
-  linkToken,
-  institution,
-  accounts = [],
-  duplicates = "refuse",
-}: LinkOptions): LinkOptions {
+const optionNames: Readonly<Record<keyof LinkOptions, true>> = {
+  userId: true,
+  linkToken: true,
+  institution: true,
+  accounts: true,
+  duplicates: true,
+};
+
+/** What can be kept of it. Throws where something is misspelt or of the wrong type, or can be nobody's id or token. */
+export function cleanOptions(given: LinkOptions): LinkOptions {
+  refuseUnknown("the options of link", given, Object.keys(optionNames));
+  const { userId, linkToken, institution, accounts = [], duplicates = "refuse" } = given;
   if (institution !== undefined && typeof institution !== "object")
     throw new TypeError("institution must be an object with institution_id and name, or null");
   if (!Array.isArray(accounts) || accounts.some((one) => typeof one !== "object" || one === null))

@@ -2,6 +2,8 @@
 // Plaid, will not take has to be found out before Plaid has done something for it, for afterwards it would stand in the
 // way of every write that there is to make.
 
+import type { Kind } from "sett/kinds";
+
 /** The longest `user_id`, `item_id` or `institution_id`, in UTF-16 units: two of them go into an index of PostgreSQL's. */
 export const longestId = 255;
 /** The longest token; Plaid's have some fifty. */
@@ -31,12 +33,16 @@ export function isText(value: unknown, longest = longestId): value is string {
 export const isWebUrl = (value: unknown): value is string =>
   isText(value, longestUrl) && /^https?:$/.test(URL.parse(value)?.protocol ?? "");
 
+/** Such a text. */
+export const textUpTo = (longest: number): Kind => ({
+  expected: `a text of 1 to ${longest} characters: well-formed Unicode, without NUL`,
+  accepts: (value) => isText(value, longest),
+});
+
 /** The value, where it is such a text. The error has its name and nothing of it. */
 export function textOf(name: string, value: unknown, longest = longestId): string {
   if (isText(value, longest)) return value;
-  throw new TypeError(
-    `${name} must be a text of 1 to ${longest} characters: well-formed Unicode, without NUL`,
-  );
+  throw new TypeError(`${name} must be ${textUpTo(longest).expected}`);
 }
 
 /** The same, or null where there is none. */

@@ -52,14 +52,18 @@ export interface Asked {
   readonly shardSize: number;
 }
 
-export function askedOf(operation: SweepOperation, given: SweepOptions): Asked {
+export function askedOf(
+  operation: SweepOperation,
+  given: SweepOptions & { readonly dryRun?: boolean | undefined },
+): Asked {
   if (!Object.hasOwn(operations, operation))
     throw new TypeError(`the operation must be ${anyOf(operations)}`);
   refuseUnknown("a sweep", given, Object.keys(options));
-  const { order = "item_id", note, shardSize = usualShard, onDone } = given;
+  const { order = "item_id", note, shardSize = usualShard, onDone, dryRun = false } = given;
   if (!Object.hasOwn(orders, order)) throw new TypeError(`the order must be ${anyOf(orders)}`);
   if (!(Number.isSafeInteger(shardSize) && shardSize > 0))
     throw new TypeError("shardSize must be a whole number above 0");
+  if (typeof dryRun !== "boolean") throw new TypeError("dryRun must be a boolean");
   if (onDone !== undefined && typeof onDone !== "function") throw new TypeError("onDone must be a function");
   // One that is there and undefined is a mistake that would select everything.
   const selection = selectionFrom("selection" in given ? given.selection : {});

@@ -2,7 +2,9 @@
 // second.
 
 import { err, ok, type Result } from "sett";
+import { integer } from "sett/kinds";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
+import { refuseUnfit } from "../lifecycle/known.ts";
 import { databaseFailed, type Reading, type Writing } from "../lifecycle/means.ts";
 import { findSweep, isOver, sweepOf, type SweepRow } from "./rows.ts";
 import { endSweep, lockSweep, tallyOf } from "./settle.ts";
@@ -17,8 +19,10 @@ export type Pace = Map<number, { readonly at: number; readonly settled: number }
 
 export async function listSweeps(
   means: Reading,
-  { limit = 20 }: { readonly limit?: number | undefined },
+  page: { readonly limit?: number | undefined },
 ): Promise<Result<readonly Sweep[], KeeperFailure>> {
+  refuseUnfit("the options of a list", page, { "limit?": integer(1, Number.MAX_SAFE_INTEGER) });
+  const { limit = 20 } = page;
   const found = await means.database.read((sql) =>
     sql
       .selectFrom("sweeps")

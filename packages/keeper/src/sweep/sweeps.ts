@@ -7,6 +7,7 @@ import type { Acts } from "../lifecycle/acts.ts";
 import type { Door } from "../lifecycle/door.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { Means, Reading, Writing } from "../lifecycle/means.ts";
+import { refuseUnfit } from "../lifecycle/known.ts";
 import { report, type ReportRow } from "./report.ts";
 import { change, listSweeps, statusOf, type Pace } from "./status.ts";
 import { dryRun, rollBack, submit } from "./submit.ts";
@@ -20,7 +21,7 @@ import {
   type SweepOptions,
   type SweepStatus,
 } from "./sweep.ts";
-import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
+import { createWorker, workerFields, type Worker, type WorkerOptions } from "./worker.ts";
 
 /** See `Keeper.sweep`. */
 export interface SubmitSweep {
@@ -66,8 +67,8 @@ export function createSweepViews(means: Reading, budget: Pick<Budget, "read">): 
   const pace: Pace = new Map();
   return {
     list: (options = {}) => listSweeps(means, options),
-    status: (sweepId) => statusOf(means, pace, sweepId),
-    report: (sweepId) => report(means, sweepId),
+    status: (sweepId) => statusOf(means, pace, sweepIdOf(sweepId)),
+    report: (sweepId) => report(means, sweepIdOf(sweepId)),
     dryRun: async (operation, options) =>
       dryRun(means, operation, options, await perMinuteOf(budget, operation)),
   };
@@ -78,9 +79,9 @@ export type SweepChanges = Pick<Sweeps, "pause" | "resume" | "cancel">;
 
 /** For the keeper, and for whoever has only its database. */
 export const createSweepChanges = (means: Writing): SweepChanges => ({
-  pause: (sweepId) => change(means, sweepId, "paused"),
-  resume: (sweepId) => change(means, sweepId, "running"),
-  cancel: (sweepId) => change(means, sweepId, "cancelled"),
+  pause: (sweepId) => change(means, sweepIdOf(sweepId), "paused"),
+  resume: (sweepId) => change(means, sweepIdOf(sweepId), "running"),
+  cancel: (sweepId) => change(means, sweepIdOf(sweepId), "cancelled"),
 });
 
 const attempts = 6;
@@ -118,7 +119,7 @@ export function createSweeps(
     operation: SweepOperation,
     options: SweepOptions & { readonly dryRun?: boolean | undefined } = {},
   ) => {
-    if (options.dryRun) return views.dryRun(operation, options);
+    if (options?.dryRun) return views.dryRun(operation, options);
     const submitted = await submit(means, operation, options);
     if (submitted.ok && options.onDone)
       void tellAtEnd(submitted.value.sweep_id, options.onDone).catch(problem);
@@ -134,9 +135,10 @@ export function createSweeps(
       pause: (sweepId) => counted(() => changes.pause(sweepId)),
       resume: (sweepId) => counted(() => changes.resume(sweepId)),
       cancel: (sweepId) => counted(() => changes.cancel(sweepId)),
-      rollback: (sweepId) => counted(() => rollBack(means, sweepId)),
+      rollback: (sweepId) => counted(() => rollBack(means, sweepIdOf(sweepId))),
       work(options = {}) {
         door.refuseIfClosed();
+        refuseUnfit("the options of a worker", options, workerFields);
         const patience = { attempts: options.attempts ?? attempts, pauseMs: options.pauseMs ?? pauseMs };
         const worker = createWorker({ means, acts, budget, patience }, url, options);
         workers.add(worker);
@@ -150,9 +152,15 @@ export function createSweeps(
   };
 }
 
+/** Of which sweep somebody speaks. */
+function sweepIdOf(value: unknown): number {
+  if (Number.isInteger(value)) return value as number;
+  throw new TypeError("the sweep_id must be a whole number");
+}
+
 /** What a sweep may use of the allowance as it is; null where there is none. */
 async function perMinuteOf(budget: Pick<Budget, "read">, operation: SweepOperation): Promise<number | null> {
-  const path = pathOf[operation];
+  const path = Object.hasOwn(pathOf, operation) ? pathOf[operation] : undefined;
   if (path === undefined) return null;
   const state = await budget.read(path);
   return state.ok && state.value.perMinute !== null ? state.value.perMinute * (1 - state.value.share) : null;

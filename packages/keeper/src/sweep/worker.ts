@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Result } from "sett";
+import { callback, integer, type FieldsOf } from "sett/kinds";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { bossJobs, tableJobs, type Job, type Jobs } from "./jobs.ts";
 import type { Ground } from "./pool.ts";
@@ -28,6 +29,20 @@ export interface WorkerOptions {
   readonly onProblem?: ((problem: unknown) => void) | undefined;
 }
 
+/** A timer takes no more. */
+const span = (least: number) => integer(least, 2 ** 31 - 1);
+
+export const workerFields: FieldsOf<WorkerOptions> = {
+  "inFlight?": span(1),
+  "shards?": span(1),
+  "leaseMs?": span(1),
+  "pollMs?": span(0),
+  "attempts?": span(1),
+  "pauseMs?": span(0),
+  "graceMs?": span(0),
+  "onProblem?": callback,
+};
+
 export interface Worker {
   /** How many shards it has at the moment. */
   readonly busy: number;
@@ -35,6 +50,7 @@ export interface Worker {
   close(): Promise<void>;
 }
 
+/** With options that are as {@link workerFields} says. */
 export function createWorker(ground: Ground, url: string | undefined, options: WorkerOptions): Worker {
   const {
     inFlight = 64,
@@ -44,8 +60,6 @@ export function createWorker(ground: Ground, url: string | undefined, options: W
     graceMs = 10_000,
     onProblem,
   } = options;
-  if (!(Number.isInteger(inFlight) && inFlight > 0 && Number.isInteger(shards) && shards > 0))
-    throw new TypeError("inFlight and shards must be whole numbers above 0");
   const { means } = ground;
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -83,8 +97,12 @@ export function createWorker(ground: Ground, url: string | undefined, options: W
   const pause = (ms?: number) =>
     new Promise<void>((resolve) => {
       if (signal.aborted) return resolve();
-      wake = resolve;
-      if (ms !== undefined) void means.wait(ms).then(() => resolve());
+      const over = new AbortController();
+      wake = () => {
+        over.abort();
+        resolve();
+      };
+      if (ms !== undefined) void means.wait(ms, over.signal).then(() => resolve());
     });
   /** Says whether there was anything to start. */
   const start = async (jobs: readonly Job[]): Promise<boolean> => {

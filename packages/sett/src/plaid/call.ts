@@ -5,7 +5,7 @@ import { err, type Result } from "../result.ts";
 import { read } from "./answer.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { masked, type Failure, type Finding } from "./failure.ts";
-import { invalidField, object, type Fields, type Kind } from "./kinds.ts";
+import { configFields, invalidField, object } from "./kinds.ts";
 import { disconnection, fetchPost, type Post } from "./transport.ts";
 
 /** What every call is given last: whose credentials, which Plaid, how patient to be. Nothing is read from the environment. */
@@ -182,29 +182,3 @@ function secretsIn(body: string, secrets: string[]): string[] {
   });
   return secrets;
 }
-
-/** What the headers can carry. */
-const credential: Kind = {
-  expected: "visible ASCII characters",
-  accepts: (value) => typeof value === "string" && /^[!-~]+$/.test(value),
-};
-
-/** What must hold of a configuration before it is used. */
-export const configFields: Fields = {
-  clientId: credential,
-  secret: credential,
-  "env?": {
-    expected: "sandbox or production",
-    accepts: (value) => /^(sandbox|production)$/.test(value as string),
-  },
-  "baseUrl?": {
-    expected: "an http(s) URL without credentials or query",
-    // Without the host, the first name of the path would be the host.
-    accepts: (value) =>
-      /^https?:\/\/(?![/\\])[^\s@?#]+$/.test(value as string) && URL.canParse(value as string),
-  },
-  "timeoutMs?": {
-    expected: "a number of milliseconds, above 0 and below 2^31",
-    accepts: (value) => typeof value === "number" && value > 0 && value < 2 ** 31,
-  },
-};

@@ -63,6 +63,9 @@ export const phoneNumber: Kind = {
 
 export const object: Kind = { expected: "an object", accepts: isObject };
 
+/** What is called back, or asked. */
+export const callback: Kind = { expected: "a function", accepts: (value) => typeof value === "function" };
+
 /** An Item as an answer carries it: whatever else is in it, it says which Item it is. */
 export const item: Kind = {
   expected: "an Item with an item_id",
@@ -117,6 +120,32 @@ export const orNull = (kind: Kind): Kind => ({
   accepts: (value) => value === null || kind.accepts(value),
 });
 
+/** What the headers can carry. */
+const credential: Kind = {
+  expected: "visible ASCII characters",
+  accepts: (value) => typeof value === "string" && /^[!-~]+$/.test(value),
+};
+
+/** What must hold of a configuration before it is used. */
+export const configFields = {
+  clientId: credential,
+  secret: credential,
+  "env?": {
+    expected: "sandbox or production",
+    accepts: (value) => /^(sandbox|production)$/.test(value as string),
+  },
+  "baseUrl?": {
+    expected: "an http(s) URL without credentials or query",
+    // Without the host, the first name of the path would be the host.
+    accepts: (value) =>
+      /^https?:\/\/(?![/\\])[^\s@?#]+$/.test(value as string) && URL.canParse(value as string),
+  },
+  "timeoutMs?": {
+    expected: "a number of milliseconds, above 0 and below 2^31",
+    accepts: (value) => typeof value === "number" && value > 0 && value < 2 ** 31,
+  },
+} satisfies Fields;
+
 /** The first field that breaks its kind, as the sentence "<path> must be …"; undefined where all are good. */
 export function invalidField(fields: Fields, value: object, prefix = ""): string | undefined {
   for (const name in fields) {
@@ -151,4 +180,19 @@ export function unknownFields(fields: Fields, value: object, prefix = "", open =
       ? unknownFields(kind.fields, member, `${prefix}${key}.`, kind.open)
       : [];
   });
+}
+
+/** What is wrong with what a caller may say, as a sentence: it is no object, has a name that nobody knows, or breaks a kind. */
+export function faultInOptions(
+  what: string,
+  given: unknown,
+  fields: Fields,
+  prefix = "",
+): string | undefined {
+  if (!isObject(given)) return `${what} must be an object`;
+  const known = Object.keys(fields).map((name) => name.replace("?", ""));
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    return `${what} cannot have \`${unknown.slice(0, 64)}\`; what is known is ${known.join(", ")}`;
+  return invalidField(fields, given, prefix);
 }

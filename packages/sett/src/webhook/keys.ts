@@ -3,8 +3,8 @@
 
 import { importJWK, type CryptoKey } from "jose";
 import { describe } from "../plaid/advice.ts";
-import { configFields, type Config } from "../plaid/call.ts";
-import { invalidField } from "../plaid/kinds.ts";
+import type { Config } from "../plaid/call.ts";
+import { callback, configFields, faultInOptions, invalidField } from "../plaid/kinds.ts";
 import { getVerificationKey } from "../plaid/webhook.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Refusal } from "./refusal.ts";
@@ -40,12 +40,12 @@ const turnedAwayLimit = 10_000;
  * The keys of the Plaid that `config` points to: it must be the environment that sends the webhooks. Throws a TypeError
  * where the configuration cannot be right, and not at the first webhook.
  */
-export function plaidKeys(
-  config: Config,
-  { now = Date.now }: { readonly now?: () => number } = {},
-): VerificationKeys {
-  const mistake = invalidField(configFields, Object(config), "config.");
+export function plaidKeys(config: Config, options: { readonly now?: () => number } = {}): VerificationKeys {
+  const mistake =
+    invalidField(configFields, Object(config), "config.") ??
+    faultInOptions("the options", options, { "now?": callback });
   if (mistake) throw new TypeError(`plaidKeys: ${mistake}`);
+  const { now = Date.now } = options;
   const known = new Map<string, { value: VerificationKey; until: number }>();
   const unknown = new Map<string, number>();
   const flights = new Map<string, ReturnType<VerificationKeys>>();

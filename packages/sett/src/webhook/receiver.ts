@@ -1,9 +1,16 @@
 // An endpoint for Plaid's webhooks, from Request to Response: it believes nothing unverified, hands each delivery
 // over once, and answers so that Plaid sends again exactly what was not taken.
 
+import { callback, faultInOptions, integer, type FieldsOf } from "../plaid/kinds.ts";
 import type { Webhook } from "./events.ts";
 import type { Refusal } from "./refusal.ts";
-import { maxAgeSeconds, verifyDelivery, type Verification, type VerifiedDelivery } from "./verify.ts";
+import {
+  maxAgeSeconds,
+  verificationFields,
+  verifyDelivery,
+  type Verification,
+  type VerifiedDelivery,
+} from "./verify.ts";
 
 /**
  * Takes a verified webhook. Plaid waits 10 seconds for the answer: store it and return. A throw answers 500, and
@@ -21,8 +28,15 @@ export interface Reception extends Verification {
   readonly onError?: ((error: unknown) => void) | undefined;
 }
 
-/** It answers whatever arrives and never rejects. */
+/** It answers whatever arrives, and rejects only what is no Request. */
 export type Receiver = (request: Request) => Promise<Response>;
+
+const receptionFields: FieldsOf<Reception> = {
+  ...verificationFields,
+  "maxBytes?": integer(0, Number.MAX_SAFE_INTEGER),
+  "onRefusal?": callback,
+  "onError?": callback,
+};
 
 /** How much longer than it can be needed a delivery is remembered: the clock goes on, or is set, while one is checked. */
 const slackSeconds = 60;
@@ -34,6 +48,10 @@ const slackSeconds = 60;
  * always does) are signed at different times and both handed over; `delivery.bodySha256` is there for a stricter rule.
  */
 export function receive(handler: WebhookHandler, reception: Reception): Receiver {
+  const fault = callback.accepts(handler)
+    ? faultInOptions("the reception", reception, receptionFields)
+    : `the handler must be ${callback.expected}`;
+  if (fault !== undefined) throw new TypeError(fault);
   const { maxBytes = 1024 * 1024, now = Date.now, onRefusal, onError } = reception;
   const taken = new Map<string, { iatSeconds: number; status: Promise<number> }>();
 
@@ -49,6 +67,10 @@ export function receive(handler: WebhookHandler, reception: Reception): Receiver
   }
 
   return async (request) => {
+    if (!callback.accepts(request?.headers?.get))
+      throw new TypeError(
+        "the request must be a Request; sett/node makes it behind node:http, Express and Fastify",
+      );
     if (request.method !== "POST") return answer(405, "webhooks are sent with POST", { allow: "POST" });
     if (request.bodyUsed) return answer(500, "not-raw: the body was read before it came here");
     const body = await readAtMost(request, maxBytes).catch(() => null);
@@ -97,8 +119,7 @@ async function readAtMost(request: Request, maxBytes: number): Promise<Uint8Arra
     if (done) break;
     chunks.push(value!);
     length += value!.byteLength;
-    // Said so that a bound that is no number lets nothing through, rather than all.
-    if (!(length <= maxBytes)) {
+    if (length > maxBytes) {
       reader!.cancel().catch(() => {});
       return undefined;
     }

@@ -3,6 +3,7 @@
 // is believed before its hash is.
 
 import { compactVerify, decodeProtectedHeader, errors } from "jose";
+import { callback, invalidField, object, type FieldsOf } from "../plaid/kinds.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Webhook } from "./events.ts";
 import type { VerificationKeys } from "./keys.ts";
@@ -21,6 +22,8 @@ export interface Verification {
   /** Unix time in milliseconds. */
   readonly now?: (() => number) | undefined;
 }
+
+export const verificationFields: FieldsOf<Verification> = { keys: callback, "now?": callback };
 
 /** A webhook that is Plaid's, with what tells one delivery from another. */
 export interface VerifiedDelivery {
@@ -52,9 +55,14 @@ export async function verifyWebhook(
 
 /** The same, with the time and the hash of the delivery. */
 export async function verifyDelivery(
-  { body, header }: Delivery,
-  { keys, now = Date.now }: Verification,
+  delivery: Delivery,
+  verification: Verification,
 ): Promise<Result<VerifiedDelivery, Refusal>> {
+  if (!object.accepts(delivery)) throw new TypeError("the delivery must be an object with body and header");
+  const fault = invalidField(verificationFields, Object(verification));
+  if (fault !== undefined) throw new TypeError(fault);
+  const { body, header } = delivery;
+  const { keys, now = Date.now } = verification;
   if (typeof body !== "string" && !(body instanceof Uint8Array)) {
     return refuse(
       "not-raw",
