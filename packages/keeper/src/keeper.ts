@@ -38,7 +38,7 @@ export interface KeeperOptions {
   /** New ids of letters, digits, `_` and `-`, no two of them ever the same. */
   readonly mint?: (() => string) | undefined;
   /** Waits while others work on an Item. */
-  readonly wait?: ((ms: number) => Promise<unknown>) | undefined;
+  readonly wait?: ((ms: number, signal?: AbortSignal) => Promise<unknown>) | undefined;
   /** How long one waits for that, in milliseconds; 60 000 unless told. */
   readonly patienceMs?: number | undefined;
   /** How often `recover` is run by itself, in milliseconds; 30 000 unless told, 0 for never. */
@@ -146,8 +146,9 @@ export interface Keeper {
   /** Takes what was seen of an Item otherwise, such as the end of update mode, of which no webhook tells. */
   readonly observe: News["observe"];
   /**
-   * A link token for update mode of an Item that needs it. With a `webhook` in the request, Link's SESSION_FINISHED ends
-   * it; without one the page that saw Link succeed says so: `observe(itemId, { kind: "updated", … })`.
+   * A link token for update mode of an Item that needs it. The page that saw Link succeed says so:
+   * `observe(itemId, { kind: "updated", … })`. With a `webhook` in the request Link's SESSION_FINISHED does, too, if Plaid
+   * sends one in update mode, which is not verified.
    */
   readonly updateMode: News["updateMode"];
   /** Finishes what was left open, here or by processes that are gone. Done at open, and again every `recoverEveryMs`. */

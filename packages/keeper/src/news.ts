@@ -67,7 +67,14 @@ const betweenPagesMs = 10;
 
 export function createNews(means: Means, lend: Lend, { closing, ...hearers }: Around = {}): News {
   const { database, vault, environment, plaid, now, holder } = means;
-  const subscriptions = createSubscriptions({ database, environment, now, holder, signal: closing });
+  const subscriptions = createSubscriptions({
+    database,
+    environment,
+    now,
+    holder,
+    signal: closing,
+    onProblem: (_, problem) => hearers.onProblem?.(problem),
+  });
   const ask = (itemId: string, by: Lend, asked: (answer: ItemGetResponse, at: number) => void) =>
     called(itemId, by, async (token) => {
       const at = now();

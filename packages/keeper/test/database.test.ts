@@ -42,6 +42,7 @@ test("the steps of the schema are those that databases in the world were made by
     "ae46e0959fb169dcfc45e7f96ac264faa0f3f34508a20fc81f1e116c3589db4c",
     "1e05631b52aaf38dde3ef5b7fdb19aee97b56c51e7115049abdb7603d8956889",
     "313d6a8d72de35a1339efe4724011854d1bd840658d29830e5c20e103989d92f",
+    "5337253d9b70e87634a6b57e4067c0efe09ba8916bfae4122c5d845537b1a42e",
   ];
   assert.deepEqual(migrations.map(checksum), published);
   assert.deepEqual(

@@ -8,6 +8,7 @@ import { arrive, nothingKnown } from "../src/lifecycle/arrival.ts";
 import type { ForSupport } from "../src/lifecycle/failure.ts";
 import type { Means } from "../src/lifecycle/means.ts";
 import type { ReportRow } from "../src/sweep/report.ts";
+import { reencrypt } from "../src/vault/reencrypt.ts";
 import { keeperStage, type Stage } from "./keeper-stage.ts";
 import { failure, open, rotationOf, value, violations } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
@@ -211,6 +212,76 @@ for (const [name, empty] of Object.entries(places)) {
         ["item.restored", "stranded", "removing"],
         ["item.removed", "removing", "removed"],
       ]);
+    });
+
+    /** A removal that ends as stranded, though the token works. */
+    const strandRemoval = async ({ sandbox }: Stage, keeper: Keeper, item_id: string) => {
+      for (const path of [removePath, "/item/get"])
+        sandbox.control.faults.add({ path, then: "INVALID_ACCESS_TOKEN" });
+      const reason = { reason_code: "OTHER", reason_note: "moved away" } as const;
+      assert.equal(failure(await keeper.remove(item_id, reason)).kind, "stranded");
+    };
+    const keptReasons = async ({ database }: Keeper) =>
+      (await database.sql.selectFrom("intents").selectAll().execute()).filter(
+        ({ detail }) => detail !== null,
+      );
+
+    onStage("a removal that is gone on with says its reason still, sealed anew meanwhile", async (stage) => {
+      const { clock, link, plaid, url } = stage;
+      const reasons: unknown[] = [];
+      const post: typeof plaid.post = (at, body, ...more) => {
+        if (at.endsWith(removePath))
+          reasons.push((JSON.parse(String(body)) as Record<string, unknown>)["reason_note"]);
+        return plaid.post!(at, body, ...more);
+      };
+      const keeper = await open(url, escrowFolder(), { ...plaid, post }, { now: clock.now });
+      const item_id = await link(keeper);
+      await strandRemoval(stage, keeper, item_id);
+      const { database, vault } = keeper;
+      const before = value(await vault.keys()).filter(({ purpose }) => purpose === "seal");
+      value(await vault.newEpoch());
+      await clock.advance(HOUR / 2);
+      for (const { key_id } of before) assert.equal(failure(await vault.retire(key_id)).kind, "in-use");
+      value(await reencrypt(vault, database));
+      for (const { key_id } of before) value(await vault.retire(key_id));
+      await clock.advance(HOUR / 2);
+      assert.deepEqual(value(await keeper.recover()).restored, [item_id]);
+      assert.equal(value(await keeper.recover()).finished, 1);
+      assert.equal(value(await keeper.find(item_id)).state, "removed");
+      assert.deepEqual(reasons, ["moved away", "moved away"]);
+      assert.deepEqual(await keptReasons(keeper), []);
+      await keeper.close();
+    });
+
+    for (const [how, end] of Object.entries({
+      "given up": (_: Stage, keeper: Keeper, item_id: string) =>
+        keeper.abandon(item_id, { note: "ticket 7" }),
+      "brought back": ({ sandbox }: Stage, keeper: Keeper, item_id: string) =>
+        keeper.importItem(sandbox.control.items.get(item_id).access_token!),
+    }))
+      onStage(`the reason of a stranded removal goes when the Item is ${how}`, async (stage) => {
+        const keeper = await stage.reopen();
+        const item_id = await stage.link(keeper);
+        await strandRemoval(stage, keeper, item_id);
+        assert.equal((await keptReasons(keeper)).length, 1);
+        value(await end(stage, keeper, item_id));
+        assert.deepEqual(await keptReasons(keeper), []);
+      });
+
+    onStage("nor is it where a clock was put back before the next misfortune", async (stage) => {
+      const { sandbox, clock, reopen, link, plaid, url } = stage;
+      const keeper = await reopen();
+      const item_id = await link(keeper);
+      await strandRemoval(stage, keeper, item_id);
+      value(await keeper.importItem(sandbox.control.items.get(item_id).access_token!));
+      const late = await open(url, escrowFolder(), plaid, { now: () => clock.now() - 3 * HOUR });
+      await strand(stage, late, item_id, true);
+      await late.close();
+      await clock.advance(2 * HOUR);
+      assert.deepEqual(value(await keeper.recover()).restored, [item_id]);
+      value(await keeper.recover());
+      assert.equal(value(await keeper.find(item_id)).state, "healthy");
+      assert.equal(sandbox.control.items.get(item_id).removed_at, null);
     });
 
     onStage("a removal from before the bank was linked again is not", async (stage) => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { after, before, describe, test } from "node:test";
+import { Item, unwrap } from "sett";
 import { claimLease } from "../src/database/leases.ts";
 import type { Keeper } from "../src/keeper.ts";
 import { reportCsv, reportJsonLines } from "../src/sweep/report.ts";
@@ -380,6 +381,21 @@ export function sweepContract(place: Place): void {
       const { status } = await toEnd(sweep_id);
       assert.ok(left.waiting <= left.total);
       assert.deepEqual([status.waiting, status.done], [0, items.length]);
+    });
+
+    test("an audit names the Item whose token was replaced elsewhere; importing the one that works mends it", async () => {
+      const { plaid } = world;
+      const { item_id } = value(await keeper.link(await publicToken(plaid), { userId: "u_elsewhere" }));
+      const { new_access_token } = unwrap(await Item.invalidateAccessToken(token(item_id)!, plaid));
+      const audit = async () =>
+        (await whole("audit", { selection: { userId: "u_elsewhere" } })).rows.get(item_id)!;
+      const refused = await audit();
+      assert.deepEqual([refused.outcome, refused.advice], ["failed", "operator"]);
+      assert.match(refused.todo!, /rotated elsewhere.*Import the token that works/);
+      value(await keeper.importItem(new_access_token));
+      assert.deepEqual((await audit()).todo, null);
+      removals.add(item_id);
+      value(await keeper.remove(item_id));
     });
 
     test("an audit says who needs what", async () => {

@@ -64,7 +64,7 @@ export async function claimLeases(
           "wanted.name",
           raw<string>`${holder}`.as("holder"),
           raw<number>`1`.as("fence"),
-          raw<number>`${raw.lit(untilMs)}`.as("until_ms"),
+          raw<number>`cast(${untilMs} as bigint)`.as("until_ms"),
         ])
         // SQLite reads ON CONFLICT after a SELECT as a join's ON, unless there is a WHERE.
         .where(raw<boolean>`1 = 1`),

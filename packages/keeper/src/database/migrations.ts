@@ -250,4 +250,46 @@ export const migrations: readonly Migration[] = [
       drop table cursors_of_both;
     `,
   },
+  {
+    number: 8,
+    name: "a removal that ended as stranded keeps its reason",
+    // Should the Item's token work after all, it is gone on with. A rule of a table SQLite changes only with the table.
+    sql: `
+      alter table intents rename to intents_of_before;
+      drop index intents_one_open;
+      drop index intents_open;
+      drop index intents_by_item;
+      drop index intents_unresolved;
+      create table intents (
+        intent_id text not null primary key,
+        environment text not null,
+        kind text not null,
+        item_id text,
+        user_id text,
+        detail {bytes},
+        key_id text references keys (key_id),
+        holder text,
+        fence {integer},
+        until_ms {integer},
+        opened_at {integer} not null,
+        settled_at {integer},
+        outcome text,
+        request_id text,
+        note text,
+        constraint intents_key_of_detail check ((detail is null) = (key_id is null)),
+        constraint intents_settled check ((settled_at is null) = (outcome is null)),
+        constraint intents_nothing_kept check (settled_at is null or detail is null or (kind = 'remove' and outcome = 'stranded'))
+      ){keyed};
+      insert into intents (
+        intent_id, environment, kind, item_id, user_id, detail, key_id, holder, fence, until_ms, opened_at, settled_at, outcome, request_id, note
+      ) select
+        intent_id, environment, kind, item_id, user_id, detail, key_id, holder, fence, until_ms, opened_at, settled_at, outcome, request_id, note
+      from intents_of_before;
+      drop table intents_of_before;
+      create unique index intents_one_open on intents (item_id, kind) where settled_at is null and item_id is not null;
+      create index intents_open on intents (opened_at, intent_id) where settled_at is null;
+      create index intents_by_item on intents (item_id, opened_at) where item_id is not null and kind <> 'exchange';
+      create index intents_unresolved on intents (outcome, settled_at) where outcome in ('lost', 'stranded');
+    `,
+  },
 ];

@@ -22,6 +22,8 @@ const lockMs = 10_000;
 const deadlockTries = 3;
 /** A server keeps each prepared statement for as long as the connection lasts. */
 const maxPrepared = 200;
+/** Texts that were asked once: so many may come before one of them comes again. */
+const maxOnce = 1_000;
 
 const bigint = 20;
 
@@ -60,13 +62,9 @@ export async function openPostgres(
   pool.on("connect", (client) => void client.on("error", () => {}));
   let ending: Promise<void> | undefined;
 
-  const prepared = new Map<string, string>();
+  const nameOf = names();
   const query = async (client: pg.Pool | pg.PoolClient, { sql, parameters }: CompiledQuery) => {
-    let name = prepared.get(sql);
-    if (name === undefined && prepared.size < maxPrepared) {
-      name = `sett_${createHash("sha256").update(sql).digest("hex").slice(0, 24)}`;
-      prepared.set(sql, name);
-    }
+    const name = nameOf(sql);
     const values = parameters as unknown[];
     refuseUnlessBindable(values);
     try {
@@ -156,9 +154,10 @@ export async function openPostgres(
     transaction(async (sql) => ({ commit: true, value: await work(sql) }), given);
 
   const together = (plan: Plan) => {
-    const { sql, values } = atOnce(plan);
+    const statement = atOnce(plan);
     return gathered(async (given: Given) => {
-      await onItsOwn({ ...CompiledQuery.raw(sql), parameters: values(given) });
+      const asked = statement(given);
+      if (asked) await onItsOwn(CompiledQuery.raw(asked.sql, [...asked.parameters]));
     });
   };
 
@@ -170,6 +169,24 @@ export async function openPostgres(
     throw error;
   }
   return { differences: postgres, sql, run: onItsOwn, transaction, read, together, close };
+}
+
+/** Names for what is asked more than once, under which it is prepared. What is asked once must not use them up. */
+function names(): (text: string) => string | undefined {
+  const known = new Map<string, string>();
+  const once = new Set<string>();
+  return (text) => {
+    const name = known.get(text);
+    if (name !== undefined || known.size >= maxPrepared) return name;
+    if (!once.delete(text)) {
+      if (once.size >= maxOnce) once.clear();
+      once.add(text);
+      return undefined;
+    }
+    const given = `sett_${createHash("sha256").update(text).digest("hex").slice(0, 24)}`;
+    known.set(text, given);
+    return given;
+  };
 }
 
 /** What changes nothing, so that it does not matter whether it was carried out. */

@@ -97,7 +97,7 @@ export interface IntentsTable {
   kind: IntentKind;
   item_id: TextOrNull;
   user_id: TextOrNull;
-  /** What it takes to go on after a crash (a public token, a link token), sealed; null once settled. */
+  /** What it takes to go on (a public token, a link token, a reason), sealed; null once settled, but for a removal that is `stranded`. */
   detail: BytesOrNull;
   key_id: TextOrNull;
   holder: TextOrNull;

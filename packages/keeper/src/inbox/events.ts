@@ -1,7 +1,7 @@
-// The history's events as subscribers get them. The inbox writes the kinds listed here; the keeper's other rooms write
-// theirs into the same table, and they come through as they are.
+// The history's events as subscribers get them: what the inbox writes, and what the keeper's other rooms do.
 
 import type { Webhook } from "sett/webhook";
+import type { Happening } from "../database/history.ts";
 import type { Environment } from "../database/schema.ts";
 import type { Facts, StateChange } from "./state.ts";
 
@@ -65,7 +65,7 @@ interface WebhookName {
   readonly bodySha256: string;
 }
 
-/** Stands for every kind that is not listed, as a string that equals none of the listed ones. */
+/** Stands for every kind that a later version may write, as a string that equals none of the listed ones. */
 declare enum Unlisted {
   Value = "any kind that is not listed",
 }
@@ -77,4 +77,4 @@ export interface OtherEvent {
 
 /** An event: compare its `kind`, and `detail` follows. */
 export type KeeperEvent = Entry &
-  (WebhookTaken | ItemStateChanged | WebhookDrifted | UnknownItem | WebhookGivenUp | OtherEvent);
+  (Happening | WebhookTaken | ItemStateChanged | WebhookDrifted | UnknownItem | WebhookGivenUp | OtherEvent);

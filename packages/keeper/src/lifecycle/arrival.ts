@@ -6,7 +6,15 @@ import type { Sql } from "../database/connection.ts";
 import { leaseOfItem, releaseLease } from "../database/leases.ts";
 import type { Sealed } from "../vault/vault.ts";
 import type { KeeperFailure } from "./failure.ts";
-import { addEvent, closeIntent, lockItem, viewOf, type ItemRow, type ItemView } from "./ledger.ts";
+import {
+  addEvent,
+  closeIntent,
+  endStranded,
+  lockItem,
+  viewOf,
+  type ItemRow,
+  type ItemView,
+} from "./ledger.ts";
 import { databaseFailed, transact, type Means } from "./means.ts";
 
 /** What Plaid gave, and what it takes to put it where it belongs. */
@@ -147,6 +155,8 @@ export async function bringIn(
   if (intent?.outcome === "done" || isAgain) return ok({ item: viewOf(row), how: "known" });
   const how = made ? "new" : wasGivenUp ? "healed" : "known";
   if (how === "known" && kind === "import") return ok({ item: viewOf(row), how });
+  // A removal that was given up with its token nobody asks for any more who brings the Item in anew.
+  if (row.state === "stranded") await endStranded(sql, item_id).where("kind", "=", "remove").execute();
   if (wasGivenUp) row = await replaceToken(means, sql, item_id, token);
   if (made && about.fingerprints.length > 0) {
     const rows = about.fingerprints.map((text) => ({ item_id, fingerprint: Buffer.from(text, "hex") }));
@@ -199,7 +209,7 @@ async function rotated(
   await closeIntent(means, sql, intent_id, { outcome: "done", request_id, givenUp: true });
   const detail = {
     token_version: row.token_version,
-    ...(from && { from, to: "healthy" }),
+    ...(from && { from, to: "healthy" as const }),
   };
   await addEvent(means, sql, { kind: "item.rotated", item_id, detail, request_id });
   return ok(viewOf(row));

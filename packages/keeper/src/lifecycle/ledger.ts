@@ -4,6 +4,7 @@
 import { err, ok, type Result } from "sett";
 import { sql as raw, type Selectable } from "kysely";
 import type { Sql } from "../database/connection.ts";
+import type { Happening } from "../database/history.ts";
 import { releaseLease, type Lease } from "../database/leases.ts";
 import type { IntentKind, IntentOutcome, IntentsTable, ItemState, ItemsTable } from "../database/schema.ts";
 import type { Sealed } from "../vault/vault.ts";
@@ -149,8 +150,8 @@ export async function closeIntent(
       settled_at: now(),
       request_id,
       note: note === undefined ? null : JSON.stringify(note),
-      detail: null,
-      key_id: null,
+      // What is stranded may be gone on with.
+      ...(outcome !== "stranded" && { detail: null, key_id: null }),
     })
     .where("intent_id", "=", intentId)
     .where((is) =>
@@ -161,6 +162,15 @@ export async function closeIntent(
     .executeTakeFirst();
   return numUpdatedRows === 1n;
 }
+
+/** Ends what was given up on an Item for want of its token, and is not to be gone on with. */
+export const endStranded = (sql: Sql, itemId: string) =>
+  sql
+    .updateTable("intents")
+    .set({ outcome: "not-done", detail: null, key_id: null })
+    .where("item_id", "=", itemId)
+    .where("kind", "<>", "exchange") // as its index says
+    .where("outcome", "=", "stranded");
 
 /** Closes an intent and gives the lease back, or gives an error that rolls back whatever else the transaction did. */
 export async function settle(
@@ -175,14 +185,12 @@ export async function settle(
   return err({ kind: "unfinished", item_id: intent.item_id, intent_id: intent.intent_id, cause: null });
 }
 
-export interface NewEvent {
-  readonly kind: string;
+export type NewEvent = Happening & {
   readonly item_id: string | null;
-  readonly detail: object;
   readonly request_id?: string | null;
   /** Who or what did it; whoever the keeper works for unless told. */
   readonly actor?: string | undefined;
-}
+};
 
 /** Adds to the history. */
 export async function addEvent(

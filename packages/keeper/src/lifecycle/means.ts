@@ -29,7 +29,8 @@ export interface Means {
   readonly holder: string;
   readonly now: () => number;
   readonly mint: () => string;
-  readonly wait: (ms: number) => Promise<unknown>;
+  /** Ends early when the signal aborts, if it can: nothing that is not waited for any more is to keep the process alive. */
+  readonly wait: (ms: number, signal?: AbortSignal) => Promise<unknown>;
   /** For how long a lease is taken: longer than any one call to Plaid may last. */
   readonly leaseMs: number;
   /** How long one waits for others to be done with an Item. */

@@ -89,7 +89,7 @@ async function gone(
       token: null,
       key_id: null,
     });
-    const detail = { from: "removing", to: "removed" };
+    const detail = { from: "removing", to: "removed" } as const;
     await addEvent(means, sql, { kind: "item.removed", item_id, detail, request_id });
     return ok(viewOf(row));
   });

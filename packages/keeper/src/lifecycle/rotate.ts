@@ -166,7 +166,8 @@ export async function stranded(
     }
     await changeItem(sql, item_id, { state: "stranded" });
     await probeLater(means, sql, item_id);
-    const detail = { from: row.state, to: "stranded", intent_id: intent.intent_id, support: said.support };
+    const { support } = said;
+    const detail = { from: row.state, to: "stranded", intent_id: intent.intent_id, support } as const;
     await addEvent(means, sql, { kind: "item.stranded", item_id, detail, request_id });
     return ok(undefined);
   });

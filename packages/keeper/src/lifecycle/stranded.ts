@@ -8,7 +8,15 @@ import { claimLease, renewLease } from "../database/leases.ts";
 import type { Sql } from "../database/connection.ts";
 import type { Flights } from "./flights.ts";
 import { strandedFor, type KeeperFailure } from "./failure.ts";
-import { addEvent, changeItem, lockItem, openIntent, viewOf, type ItemRow, type ItemView } from "./ledger.ts";
+import {
+  addEvent,
+  changeItem,
+  endStranded,
+  lockItem,
+  viewOf,
+  type ItemRow,
+  type ItemView,
+} from "./ledger.ts";
 import { causeOf, databaseFailed, openText, transact, type Means } from "./means.ts";
 import type { Salvage } from "./salvage.ts";
 
@@ -121,8 +129,7 @@ async function claimQuestion(means: Means, itemId: string): Promise<Result<boole
 
 /**
  * The token works: whatever had been thought lost did not happen. What was asked for then is still to be done if it was the
- * Item's removal, and whoever looks for open intents does it; its reason was destroyed when it had ended. False where the
- * Item has changed since.
+ * Item's removal: it is open again, and whoever looks for open intents does it. False where the Item has changed since.
  */
 const makeWhole = (means: Means, { item_id, revision }: ItemRow, request_id: string) =>
   transact<boolean>(means, async (sql) => {
@@ -130,7 +137,7 @@ const makeWhole = (means: Means, { item_id, revision }: ItemRow, request_id: str
     if (row?.state !== "stranded" || row.revision !== revision) return ok(false);
     const last = await sql
       .selectFrom("intents")
-      .select("kind")
+      .select(["intent_id", "kind"])
       .where("item_id", "=", item_id)
       .where("kind", "<>", "exchange") // as its index says
       .where("outcome", "=", "stranded")
@@ -140,18 +147,14 @@ const makeWhole = (means: Means, { item_id, revision }: ItemRow, request_id: str
       .executeTakeFirst();
     const to = last?.kind === "remove" ? "removing" : "healthy";
     await changeItem(sql, item_id, { state: to });
-    await sql
-      .updateTable("intents")
-      .set({ outcome: "not-done" })
-      .where("item_id", "=", item_id)
-      .where("kind", "<>", "exchange") // as its index says
-      .where("outcome", "=", "stranded")
-      .execute();
-    if (to === "removing") {
-      const intent = { intent_id: means.mint(), kind: "remove", item_id, detail: null } as const;
-      await openIntent(means, sql, intent, { holder: means.holder, fence: 0 });
-    }
-    const detail = { from: "stranded", to, why: "its token works after all" };
+    if (last && to === "removing")
+      await sql
+        .updateTable("intents")
+        .set({ settled_at: null, outcome: null, request_id: null, note: null })
+        .where("intent_id", "=", last.intent_id)
+        .execute();
+    await endStranded(sql, item_id).execute();
+    const detail = { from: "stranded", to, why: "its token works after all" } as const;
     await addEvent(means, sql, { kind: "item.restored", item_id, detail, request_id });
     return ok(true);
   });
@@ -176,6 +179,7 @@ export async function abandon(
     if (row.state === "removed") return ok(viewOf(row));
     if (row.state !== "stranded") return err({ kind: "not-stranded", item_id: itemId });
     await sql.deleteFrom("fingerprints").where("item_id", "=", itemId).execute();
+    await endStranded(sql, itemId).where("kind", "=", "remove").execute();
     await sql
       .insertInto("intents")
       .values({
@@ -192,7 +196,7 @@ export async function abandon(
       .execute();
     const removed_at = now();
     const gone = await changeItem(sql, itemId, { state: "removed", removed_at, token: null, key_id: null });
-    const detail = { from: "stranded", to: "removed", confirmed: false, note };
+    const detail = { from: "stranded", to: "removed", confirmed: false, note } as const;
     await addEvent(means, sql, { kind: "item.abandoned", item_id: itemId, detail });
     return ok(viewOf(gone));
   });

@@ -8,6 +8,7 @@ import type { ItemState } from "../database/schema.ts";
 import { observe } from "../inbox/standing.ts";
 import type { Observation } from "../inbox/state.ts";
 import { saysDeadToken, type ForSupport, type KeeperFailure } from "../lifecycle/failure.ts";
+import { intentIsOpen } from "../lifecycle/ledger.ts";
 import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
 import { strandingsOf } from "../lifecycle/stranded.ts";
 import { countedSince } from "../lifecycle/usage.ts";
@@ -25,6 +26,7 @@ interface Row {
   readonly error_code: string | null;
   readonly token: Buffer | null;
   readonly key_id: string | null;
+  readonly token_version: number;
   readonly linked_at: number;
   readonly last_webhook_at: number | null;
   readonly used_at: number | null;
@@ -83,7 +85,7 @@ export function audit(ground: Ground): Operation<Sight> {
       const failure: KeeperFailure = { kind: "plaid", item_id, failure: answer.error };
       noteLimit(ground, entry, failure);
       // The token may have been rotated since it was read: then it says nothing of the Item.
-      const doubted = attempt === 1 && saysDeadToken(refused);
+      const doubted = saysDeadToken(refused) && (attempt === 1 || (await isPast(means, item_id, row)));
       if (refused !== null && !doubted)
         seen.set(entry.position, { kind: "refused", error_code: refused, at });
       const said: KeeperFailure = doubted ? { kind: "busy", item_id } : failure;
@@ -110,6 +112,21 @@ export function audit(ground: Ground): Operation<Sight> {
       return ended;
     },
   };
+}
+
+/** Whether the token is no longer the Item's, or may not be: something is open on it. */
+async function isPast({ database }: Means, itemId: string, { token_version }: Row): Promise<boolean> {
+  const read = await database.read((sql) =>
+    sql
+      .selectFrom("items")
+      .select(["token", "token_version"])
+      .select(intentIsOpen().as("open"))
+      .where("item_id", "=", itemId)
+      .executeTakeFirst(),
+  );
+  if (!read.ok || !read.value) return true;
+  const { token, token_version: version, open } = read.value;
+  return token === null || version !== token_version || Boolean(open);
 }
 
 const found = (
@@ -202,7 +219,7 @@ async function look(
       .selectFrom(rows("wanted", ids))
       .innerJoin("items", "items.item_id", "wanted.id")
       .select(["items.item_id", "items.state", "items.error_code", "items.token", "items.key_id"])
-      .select(["items.linked_at", "items.last_webhook_at", "items.consent_expires_at"])
+      .select(["items.token_version", "items.linked_at", "items.last_webhook_at", "items.consent_expires_at"])
       .select(["items.disconnect_at", "items.webhook", "items.revision", "items.used_at"])
       .execute();
     const twins = sql

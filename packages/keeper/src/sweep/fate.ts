@@ -73,9 +73,14 @@ export function fateOf(failure: KeeperFailure): Fate {
   }
 }
 
+const tokenRefused =
+  "Plaid refuses the access token that is kept here: it was rotated elsewhere, the database is older than its last rotation, or " +
+  "the credentials are another client's. Import the token that works; `rotate` finds out whether there is none.";
+
 /** Of a call of which the lifecycle knows that nothing came: so what was lost may be asked for again. */
 function ofPlaid(failure: Failure): Fate {
   if (failure.kind !== "refused") return fate("again", "retry");
+  if (failure.error.error_code === "INVALID_ACCESS_TOKEN") return fate("person", "operator", 0, tokenRefused);
   const said = adviceOf({ ...failure, lost: 0 });
   return said.action === "retry" || said.action === "wait"
     ? fate("again", said.action, said.delayMs)

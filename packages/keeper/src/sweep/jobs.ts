@@ -24,7 +24,6 @@ export interface Jobs {
 }
 
 const schema = "sett_jobs";
-const queue = "sett-sweep";
 /** How many jobs are there in advance. */
 const ahead = 200;
 /** pg-boss's least. */
@@ -46,6 +45,8 @@ export async function bossJobs(
 ): Promise<Result<Jobs, KeeperFailure>> {
   // Loaded here: it takes as long as all the rest, and only workers on PostgreSQL need it.
   const { PgBoss } = await import("pg-boss");
+  // Of each environment its own: a worker of the other one could do nothing with a job but take it away.
+  const queue = `sett-sweep-${means.environment}`;
   const boss = new PgBoss({
     connectionString: url,
     schema,

@@ -9,7 +9,7 @@ import type { ItemView } from "../lifecycle/ledger.ts";
 import type { Means } from "../lifecycle/means.ts";
 import { strandingsOf } from "../lifecycle/stranded.ts";
 import type { Ground, Operation } from "./pool.ts";
-import { countAttempts, done, failed, skipped, type Ended, type Entry, type Held } from "./settle.ts";
+import { beginAttempts, done, failed, skipped, type Ended, type Entry, type Held } from "./settle.ts";
 import { pathOf } from "./sweep.ts";
 
 /** An Item to be worked on, its new attempt counted. */
@@ -36,7 +36,8 @@ export const targetOf = ({ sweep, parameters }: Pick<Held, "sweep" | "parameters
  */
 export function verdict(ground: Ground, held: Held, entry: Entry): Ended | undefined {
   const { means, patience } = ground;
-  const { operation } = held.sweep;
+  const { sweep } = held;
+  const { operation } = sweep;
   const { now: row, item_id } = entry;
   const ours = entry.attempt > 0;
   const met = (why: string) => (ours ? done(entry, entry.request_id) : skipped(entry, why));
@@ -54,8 +55,10 @@ export function verdict(ground: Ground, held: Held, entry: Entry): Ended | undef
   if (operation === "webhook") {
     const target = targetOf(held, entry);
     if (target === notKnown) return skipped(entry, "not known where it was before");
-    if (row.webhook === target && isKnown(entry)) return met("there already");
-    if (hasMoved(entry)) return skipped(entry, "moved by others");
+    if (row.webhook !== target || !isKnown(entry))
+      return hasMoved(entry) ? skipped(entry, "moved by others") : undefined;
+    // What is put back is so at Plaid only if Plaid has said so: a call of the other sweep may have gone out unheard.
+    if (sweep.rolls_back === null) return met("there already");
   }
   return undefined;
 }
@@ -126,15 +129,15 @@ export function oneByOne(ground: Ground, operation: Single): Operation<One> {
 }
 
 /** Counts attempts just before they are made: those that come while the database is at the ones before, together. */
-function counting(means: Means): (held: Held, entry: Entry) => ReturnType<typeof countAttempts> {
-  let next: { readonly entries: Entry[]; readonly counted: ReturnType<typeof countAttempts> } | undefined;
+function counting(means: Means): (held: Held, entry: Entry) => ReturnType<typeof beginAttempts> {
+  let next: { readonly entries: Entry[]; readonly counted: ReturnType<typeof beginAttempts> } | undefined;
   let last: Promise<unknown> = Promise.resolve();
   return (held, entry) => {
     if (!next) {
       const entries: Entry[] = [];
       const counted = last.then(() => {
         next = undefined;
-        return countAttempts(means, held, entries);
+        return beginAttempts(means, held, entries);
       });
       last = counted.catch(() => {}); // those who wait for it are told
       next = { entries, counted };

@@ -82,6 +82,7 @@ function told(sweep: SweepRow, row: SweepItemRow, awaits: boolean): Told {
   const result = row.result === null ? null : (JSON.parse(row.result) as object);
   switch (row.outcome) {
     case "waiting":
+      if (row.attempt > 0) return { ...nothing, ...begun(sweep) };
       return sweep.state === "cancelled"
         ? { ...nothing, what: "Not begun: the sweep was cancelled." }
         : { ...nothing, what: "Not begun yet." };
@@ -115,6 +116,18 @@ function told(sweep: SweepRow, row: SweepItemRow, awaits: boolean): Told {
       return { what, todo: again ? null : todo, advice, failure, findings: [] };
     }
   }
+}
+
+/** Of an Item whose worker was killed, or is at it. */
+function begun(sweep: SweepRow): Pick<Told, "what" | "todo"> {
+  if (!isOver(sweep)) return { what: "Begun.", todo: null };
+  return {
+    what: "Begun, and the sweep was cancelled before it was known how it went.",
+    todo:
+      sweep.operation === "webhook"
+        ? "Roll back, or audit it: Plaid may have the new webhook."
+        : "What was begun the keeper finishes by itself: look at the Item in some minutes.",
+  };
 }
 
 const doneText: Record<SweepRow["operation"], string> = {

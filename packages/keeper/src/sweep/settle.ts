@@ -186,26 +186,34 @@ async function writeItems(
 
 /** Counts another attempt of these Items before anything is begun, so that after a crash ours are told from others' doing. */
 export async function countAttempts(
+  { database }: Pick<Means, "database">,
+  sql: Sql,
+  held: Held,
+  entries: readonly Entry[],
+): Promise<void> {
+  if (entries.length === 0) return;
+  const positions = entries.map(({ position }) => position);
+  await sql
+    .updateTable("sweep_items")
+    .set((row) => ({ attempt: row("attempt", "+", 1) }))
+    .where("sweep_id", "=", held.shard.sweep_id)
+    .where("position", "in", (row) =>
+      row
+        .selectFrom(database.differences.rows("begun", { at: { kind: "integer", values: positions } }))
+        .select("begun.at"),
+    )
+    .execute();
+}
+
+/** The same, if the shard is ours still. */
+export async function beginAttempts(
   means: Means,
   held: Held,
   entries: readonly Entry[],
 ): Promise<Result<boolean, KeeperFailure>> {
-  const { sweep_id } = held.shard;
   const counted = await means.database.transaction<boolean, never>(async (sql) => {
     if (!(await holdLease(sql, held.lease))) return ok(false);
-    const positions = entries.map(({ position }) => position);
-    await sql
-      .updateTable("sweep_items")
-      .set((row) => ({ attempt: row("attempt", "+", 1) }))
-      .where("sweep_id", "=", sweep_id)
-      .where("position", "in", (row) =>
-        row
-          .selectFrom(
-            means.database.differences.rows("begun", { at: { kind: "integer", values: positions } }),
-          )
-          .select("begun.at"),
-      )
-      .execute();
+    await countAttempts(means, sql, held, entries);
     return ok(true);
   });
   return counted.ok ? counted : err(databaseFailed(counted.error));

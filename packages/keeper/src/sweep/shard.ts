@@ -229,21 +229,23 @@ async function acknowledged(
     const open = raw<boolean>`sweep_items.sweep_id = ${sweep.sweep_id}
       and position >= ${shard.number * sweep.shard_size} and position < ${(shard.number + 1) * sweep.shard_size}
       and outcome = 'done' and acknowledged_at is null and ${target} is not null`;
+    const heard = sql
+      .selectFrom("sweep_items")
+      .innerJoin("events", "events.item_id", "sweep_items.item_id")
+      .select((row) => ["sweep_items.position", row.fn.min("events.at").as("at")])
+      .where(open)
+      .where("events.seq", ">", sweep.events_from)
+      .where("events.kind", "=", "webhook")
+      // In JSON a URL stands as it is.
+      .where("events.detail", "like", '%"WEBHOOK_UPDATE_ACKNOWLEDGED"%')
+      .where(raw<boolean>`replace(events.detail, '"' || ${target} || '"', '') <> events.detail`)
+      .groupBy("sweep_items.position");
     await sql
       .updateTable("sweep_items")
-      .set((row) => ({
-        acknowledged_at: row
-          .selectFrom("events")
-          .select((event) => event.fn.min("events.at").as("at"))
-          .whereRef("events.item_id", "=", "sweep_items.item_id")
-          .where("events.seq", ">", sweep.events_from)
-          .where("events.kind", "=", "webhook")
-          // In JSON a URL stands as it is.
-          .where("events.detail", "like", '%"WEBHOOK_UPDATE_ACKNOWLEDGED"%')
-          .where(raw<boolean>`replace(events.detail, '"' || ${target} || '"', '') <> events.detail`)
-          .$asScalar(),
-      }))
-      .where(open)
+      .from(heard.as("heard"))
+      .set((row) => ({ acknowledged_at: row.ref("heard.at") }))
+      .where("sweep_items.sweep_id", "=", sweep.sweep_id)
+      .whereRef("sweep_items.position", "=", "heard.position")
       .execute();
     const { n } = await sql
       .selectFrom("sweep_items")

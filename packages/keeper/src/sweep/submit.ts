@@ -43,6 +43,10 @@ const orders: Record<SweepOrder, string> = {
 const webhookUnknown = raw<boolean>`items.webhook is null and items.checked_at is null and items.created_at is null
   and not exists (select 1 from events where events.item_id = items.item_id and events.kind = 'item.webhook_moved')`;
 
+/** Of an Item of a sweep that was cut short, or heard no answer: whether a call of it may have gone out, and come to something. */
+const mayHaveMoved = raw<boolean>`was.attempt > 0 and (was.outcome in ('waiting', 'unfinished')
+  or was.outcome = 'failed' and was.result not like '%"kind":"refused"%')`;
+
 interface Plan<Failure extends SweepFailure> extends Asked {
   readonly operation: SweepOperation;
   readonly rolls_back: number | null;
@@ -59,7 +63,7 @@ export async function submit(
   const { selection, order } = asked;
   const freeze = async (sql: Sql, sweepId: number) => {
     const frozen = selected(means, sql, selection).select([
-      raw<number>`${raw.lit(sweepId)}`.as("sweep_id"),
+      raw<number>`cast(${sweepId} as bigint)`.as("sweep_id"),
       raw<number>`row_number() over (order by ${raw.raw(orders[order])}) - 1`.as("position"),
       "items.item_id",
       "items.token_version",
@@ -79,8 +83,8 @@ export async function submit(
 }
 
 /**
- * A sweep that puts the webhooks back that another has moved, where nobody has moved them since. While a worker of a
- * cancelled one still has calls out, it is not known which those are: then it fails as `wrong-state`.
+ * A sweep that puts the webhooks back that another has moved, or may have, where nobody has moved them since. While a
+ * worker of a cancelled one still has calls out, it is not known which those are: then it fails as `wrong-state`.
  */
 export async function rollBack(means: Means, sweepId: number): Outcome<Submitted> {
   const found = await readSweep(means, sweepId);
@@ -100,16 +104,18 @@ export async function rollBack(means: Means, sweepId: number): Outcome<Submitted
       .selectFrom("sweep_items as was")
       .innerJoin("items", "items.item_id", "was.item_id")
       .where("was.sweep_id", "=", sweepId)
-      .where("was.outcome", "=", "done")
       .where("items.removed_at", "is", null)
-      .where(raw<boolean>`coalesce(items.webhook, '') = ${set}`)
+      .where(
+        raw<boolean>`(was.outcome = 'done' and coalesce(items.webhook, '') = ${set}
+        or ${mayHaveMoved} and coalesce(items.webhook, '') in (${set}, coalesce(was.webhook, '')))`,
+      )
       .select([
-        raw<number>`${raw.lit(newId)}`.as("sweep_id"),
+        raw<number>`cast(${newId} as bigint)`.as("sweep_id"),
         raw<number>`row_number() over (order by was.position) - 1`.as("position"),
         "items.item_id",
         "items.token_version",
         "items.state",
-        "items.webhook",
+        raw<string | null>`nullif(${set}, '')`.as("webhook"),
         "was.webhook as target",
       ]);
     const { numInsertedOrUpdatedRows } = await sql
@@ -250,7 +256,7 @@ async function cut(
             size: { kind: "integer", values: sizes },
           }),
         )
-        .select([raw<number>`${raw.lit(sweep_id)}`.as("sweep_id"), "cut.number", "cut.size"]),
+        .select([raw<number>`cast(${sweep_id} as bigint)`.as("sweep_id"), "cut.number", "cut.size"]),
     )
     .execute();
 }

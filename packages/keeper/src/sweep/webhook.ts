@@ -12,7 +12,7 @@ import { intentIsOpen } from "../lifecycle/ledger.ts";
 import { databaseFailed, openText, transact, type Means } from "../lifecycle/means.ts";
 import { asItWas, judge, noteLimit, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
-import { failed, done, type Ended, type Entry } from "./settle.ts";
+import { countAttempts, failed, done, type Ended, type Entry, type Held } from "./settle.ts";
 import { pathOf } from "./sweep.ts";
 
 interface Leased extends One {
@@ -50,18 +50,15 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
       const ended = [...singles.value.ended, ...judged.ended];
       const ready: (One | Leased)[] = [...singles.value.ready];
       if (worth.length === 0) return ok({ ended, ready });
-      const taken = await take(means, worth);
+      const taken = await take(ground, held, worth);
       if (!taken.ok) return taken;
       for (const entry of worth) {
-        const one = taken.value.get(entry.item_id);
-        if (one) leases.set(entry.item_id, one.lease);
-        const now = one?.row && entry.now && { ...entry.now, ...one.row };
-        const said = now && verdict(ground, held, { ...entry, now });
-        if (said) ended.push(said);
-        else if (now && one.row?.token && !one.row.open)
-          ready.push({ ...one, entry, attempt: 1, token: one.row.token, key_id: one.row.key_id });
-        // Somebody else is at it.
-        else ended.push(failed(entry, 1, { kind: "busy", item_id: entry.item_id }, means.now(), patience));
+        const { item_id } = entry;
+        const one = taken.value.get(item_id);
+        if (one) leases.set(item_id, one.lease);
+        if (one?.ready) ready.push(one.ready);
+        // Or somebody else is at it.
+        else ended.push(one?.said ?? failed(entry, 1, { kind: "busy", item_id }, means.now(), patience));
       }
       return ok({ ended, ready });
     },
@@ -134,20 +131,20 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
 
 interface Taken {
   readonly lease: Lease;
-  readonly row:
-    | (Pick<NonNullable<Entry["now"]>, "state" | "token_version" | "webhook"> & {
-        readonly token: Buffer | null;
-        readonly key_id: string | null;
-        readonly open: unknown;
-      })
-    | undefined;
+  readonly said?: Ended | undefined;
+  readonly ready?: Leased | undefined;
 }
 
-/** Takes those leases that are free, and looks at the Items under them. */
+/**
+ * Takes those leases that are free, looks at the Items under them, and counts the attempt of those that are ready: where a
+ * worker is killed, one knows by that which may have been moved.
+ */
 function take(
-  means: Means,
+  ground: Ground,
+  held: Held,
   entries: readonly Entry[],
 ): Promise<Result<ReadonlyMap<string, Taken>, KeeperFailure>> {
+  const { means } = ground;
   const { database, holder, now, leaseMs } = means;
   const { rows } = database.differences;
   const ids = entries.map(({ item_id }) => item_id).sort();
@@ -167,14 +164,22 @@ function take(
       .select(intentIsOpen().as("open"))
       .execute();
     const byId = new Map(items.map((row) => [row.item_id, row]));
-    return ok(
-      new Map(
-        ids.flatMap((id) => {
-          const lease = leases.get(leaseOfItem(id));
-          return lease ? [[id, { lease, row: byId.get(id) }] as const] : [];
-        }),
-      ),
-    );
+    const taken = new Map<string, Taken>();
+    for (const entry of entries) {
+      const { item_id } = entry;
+      const lease = leases.get(leaseOfItem(item_id));
+      if (!lease) continue;
+      const row = byId.get(item_id);
+      const now = row && entry.now && { ...entry.now, ...row };
+      const said = now ? verdict(ground, held, { ...entry, now }) : undefined;
+      if (now && !said && row.token && !row.open) {
+        const { token, key_id } = row;
+        taken.set(item_id, { lease, ready: { entry, attempt: 1, lease, token, key_id } });
+      } else taken.set(item_id, { lease, said });
+    }
+    const ready = [...taken.values()].flatMap(({ ready }) => ready?.entry ?? []);
+    await countAttempts(means, sql, held, ready);
+    return ok(taken);
   });
 }
 
@@ -206,7 +211,7 @@ async function write(
           .selectFrom(rows("moved", { item_id: text("item_id"), request_id: text("request_id") }))
           .select([
             raw<"sandbox">`${environment}`.as("environment"),
-            raw<number>`${raw.lit(now())}`.as("at"),
+            raw<number>`cast(${now()} as bigint)`.as("at"),
             "moved.item_id",
             raw<string>`'item.webhook_moved'`.as("kind"),
             raw<string>`'sweep'`.as("actor"),

@@ -200,7 +200,7 @@ const items: Table = {
   },
 };
 
-// Those below hold few rows with something in them: what is settled or applied keeps no secret.
+// Those below hold few rows with something in them: what is settled or applied keeps no secret, but the reason of a stranded removal.
 
 const intents: Table = {
   name: "intents",
@@ -208,7 +208,7 @@ const intents: Table = {
     const page = await sql
       .selectFrom("intents")
       .select(["intent_id", "environment", "detail", "key_id"])
-      .where("settled_at", "is", null)
+      .where("detail", "is not", null)
       .where("intent_id", ">", after)
       .orderBy("intent_id")
       .limit(limit)

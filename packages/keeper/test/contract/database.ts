@@ -370,6 +370,71 @@ export function databaseContract(place: Place): void {
       assert.equal(failure(await add({ row: "stated" })).constraint, "unique");
     });
 
+    test("statements over tables of values are done for none, one or many rows of each, all or nothing", async () => {
+      const columns = ["name", "holder", "fence", "until_ms"] as const;
+      const kinds = { name: "text", holder: "text", fence: "integer", until_ms: "integer" } as const;
+      const ended = { subscriber: "text" } as const;
+      const write = database.together({ taken: kinds, ended }, (_, over) => [
+        over("taken", (sql) =>
+          sql
+            .insertInto("leases")
+            .columns(columns)
+            .expression((from) => from.selectFrom("taken").select(columns)),
+        ),
+        over("ended", (sql) =>
+          sql
+            .deleteFrom("cursors")
+            .where("subscriber", "in", (from) => from.selectFrom("ended").select("ended.subscriber")),
+        ),
+      ]);
+      const names = async () =>
+        (
+          await database.sql
+            .selectFrom("leases")
+            .select("name")
+            .where("name", "like", "over %")
+            .orderBy("name")
+            .execute()
+        ).map(({ name }) => name);
+      const lease = (name: string) => ({ name, holder: "h", fence: 1, until_ms: 0 });
+      const expected: string[] = [];
+      for (const taken of [0, 1, 3]) {
+        for (const gone of [0, 1, 3]) {
+          const subscribers = Array.from({ length: gone }, (_, at) => `over ${taken} ${gone} ${at}`);
+          for (const subscriber of subscribers) {
+            const cursor = { environment: "sandbox" as const, subscriber, seq: 1, updated_at: 1 };
+            await database.sql.insertInto("cursors").values(cursor).execute();
+          }
+          const added = Array.from({ length: taken }, (_, at) => `over ${taken} ${gone} ${at}`);
+          const given = {
+            taken: added.map(lease),
+            ended: subscribers.map((subscriber) => ({ subscriber })),
+          };
+          value(await write(given));
+          expected.push(...added);
+          assert.deepEqual(await names(), expected);
+          const left = await database.sql
+            .selectFrom("cursors")
+            .select("subscriber")
+            .where("subscriber", "like", "over %")
+            .execute();
+          assert.deepEqual(left, []);
+          if (taken > 0) assert.equal(failure(await write(given)).constraint, "unique");
+        }
+      }
+      const kept = { environment: "sandbox" as const, subscriber: "over all", seq: 1, updated_at: 1 };
+      await database.sql.insertInto("cursors").values(kept).execute();
+      const half = { taken: [lease("over new"), lease(expected[0]!)], ended: [{ subscriber: "over all" }] };
+      assert.equal(failure(await write(half)).constraint, "unique");
+      assert.deepEqual(await names(), expected);
+      const { numDeletedRows } = await database.sql
+        .deleteFrom("cursors")
+        .where("subscriber", "=", "over all")
+        .executeTakeFirst();
+      assert.equal(numDeletedRows, 1n);
+      await database.sql.deleteFrom("leases").where("name", "like", "over %").execute();
+    });
+
     test("of many who do the same at once, one whose value cannot be takes nothing with it", async () => {
       const kinds = { name: "text", holder: "text", fence: "integer", until_ms: "integer" } as const;
       const names = ["name", "holder", "fence", "until_ms"] as const;
