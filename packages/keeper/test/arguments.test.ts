@@ -135,7 +135,8 @@ for (const [name, empty] of Object.entries(places)) {
       ];
       const kept: (string | null)[] = [];
       for (const [at, name] of names.entries()) {
-        const accounts = Array.from({ length: 3_000 }, (_, n) => ({ mask: `${n}`, name: name.repeat(2) }));
+        const twice = name.repeat(2);
+        const accounts = Array.from({ length: 3_000 }, (_, n) => ({ mask: `${n}`, name: twice }));
         const options = { userId: `u_${at}`, institution: { ...institution, name }, accounts };
         const linked = value(await keeper.link(await stage.publicToken(), options));
         kept.push(value(await keeper.find(linked.item_id)).institution_name);
