@@ -183,7 +183,7 @@ export async function assemble(
     find: (itemId) => counted(() => readView(means, itemIdOf(itemId))),
     get: (itemId) => counted(() => news.get(itemIdOf(itemId))),
     use: (itemId, work) =>
-      counted(async () => {
+      counted(() => {
         refuseUnlessFunction("the work", work);
         return news.use(itemIdOf(itemId), work, usage.lent);
       }),
