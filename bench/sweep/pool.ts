@@ -1,5 +1,6 @@
 // The bare peer: the official client in a pool of promises, as one would write it in an afternoon. So many calls in
-// flight; a 429 is waited out, each time twice as long, and the call made again. Nothing is written down.
+// flight; a 429 is waited out, each time twice as long, and the call made again, as one whose line broke. Nothing is
+// written down.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { Configuration, PlaidApi } from "plaid";
@@ -48,6 +49,8 @@ async function once(access_token: string): Promise<void> {
     } catch (error) {
       const status = (error as { response?: { status?: number } }).response?.status ?? 0;
       tally.note(status);
+      // A line that broke: a kept connection that the server had just let go of. The call does no harm twice.
+      if (status === 0) continue;
       if (status !== 429) throw error;
       await clock.wait(pause * (0.5 + Math.random()));
     }
