@@ -88,7 +88,7 @@ export function refuseUnlessOptions(options: KeeperOptions): void {
   const { budget } = options;
   if (!budget) return;
   refuseUnknown("budget", budget, ["limits", "share"]);
-  refuseUnlessTerms(budget.limits ?? {}, budget.share ?? 0);
+  refuseUnlessTerms(budget.limits, budget.share);
 }
 
 type SubscribeOptions = NonNullable<Parameters<News["subscribe"]>[2]>;

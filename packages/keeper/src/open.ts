@@ -39,6 +39,7 @@ async function openRooms(options: KeeperOptions, opened: Opened): Promise<Result
     mint = randomUUID,
     recoverEveryMs = 30_000,
     patienceMs = 60_000,
+    wait = waitUnless,
   } = options;
   const folder = options.folder ?? besideDatabase(options.database);
   const environment = plaid.env ?? "sandbox";
@@ -61,7 +62,7 @@ async function openRooms(options: KeeperOptions, opened: Opened): Promise<Result
     clientId: plaid.clientId,
     environment,
     now,
-    wait: options.wait ?? waitUnless,
+    wait,
     random: plaid.random ?? Math.random,
     ...(options.budget === false ? { limits: "none" } : options.budget),
   });
@@ -79,7 +80,7 @@ async function openRooms(options: KeeperOptions, opened: Opened): Promise<Result
     holder,
     now,
     mint,
-    wait: options.wait ?? waitUnless,
+    wait,
     leaseMs: (plaid.timeoutMs ?? 30_000) + marginMs,
     patienceMs,
     at: options.at ?? (() => {}),

@@ -1,6 +1,7 @@
 // Plaid's rate limits in Sandbox: so many calls a minute for an Item and for a client, by endpoint. Off unless asked
 // for. Windows are whole minutes of the sandbox's clock, and are not kept over a restart.
 
+import { endpointPath } from "sett/kinds";
 import type { Clock } from "./clock.ts";
 import { isRefusalCode, Refusal, type RefusalCode } from "./refusals.ts";
 import type { Switches } from "./switches.ts";
@@ -46,7 +47,7 @@ export function faultInLimits(given: object): string | undefined {
     value === undefined || (Number.isInteger(value) && (value as number) >= 0);
   for (const [path, limit] of Object.entries(given)) {
     const { item, client, code, ...rest } = (limit ?? {}) as Record<string, unknown>;
-    if (!/^(\/[\w-]+)+$/.test(path)) return "limits must be by path, such as /item/get";
+    if (!endpointPath.accepts(path)) return "limits must be by path, such as /item/get";
     if (!isCount(item) || !isCount(client) || !isRefusalCode(code) || Object.keys(rest).length > 0)
       return `limits must be { item?, client?, code } by path, with counts a minute and an error_code; ${path} is not`;
   }

@@ -5,6 +5,7 @@
 import { err, ok, type Post, type Result } from "sett";
 import {
   callback,
+  endpointPath,
   faultInOptions,
   invalidField,
   object,
@@ -237,12 +238,11 @@ function refuse(fault: string | undefined): void {
 }
 
 function refuseUnlessPath(path: unknown, name = "the path"): void {
-  if (typeof path !== "string" || !/^(\/[\w-]+)+$/.test(path))
-    refuse(`${name} must be an endpoint's, such as /item/get`);
+  if (!endpointPath.accepts(path)) refuse(`${name} must be ${endpointPath.expected}`);
 }
 
 /** Refuses the limits and the share of a budget where they cannot be right. */
-export function refuseUnlessTerms(limits: unknown, share: unknown): void {
+export function refuseUnlessTerms(limits: unknown = {}, share: unknown = 0): void {
   if (!part.accepts(share)) refuse(`share must be ${part.expected}`);
   if (limits === "none") return;
   if (!object.accepts(limits)) refuse('limits must be an object of limits by path, or "none"');

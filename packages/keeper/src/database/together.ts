@@ -118,5 +118,5 @@ interface Present {
 
 export interface Statement {
   readonly sql: string;
-  readonly parameters: readonly unknown[];
+  readonly parameters: unknown[];
 }

@@ -2,12 +2,13 @@
 // for ever: what was lost on the way is looked for in every place that Plaid leaves open, and said to be lost only then.
 
 import { err, happened, Item, Link, ok, type Failure, type Result } from "sett";
+import type { FieldsOf } from "sett/kinds";
 import type { Sql } from "../database/connection.ts";
 import type { Lease } from "../database/leases.ts";
 import { claimExchange, holdExchange } from "./exchanges.ts";
 import { accountFingerprint, isOfAccount } from "./fingerprints.ts";
 import { lostFor, refusedWith, requestIdOf, type KeeperFailure } from "./failure.ts";
-import { refuseUnknown } from "./known.ts";
+import { anything, refuseUnfit } from "./known.ts";
 import {
   addEvent,
   closeIntent,
@@ -58,17 +59,17 @@ const relinkable = ["removed", "removing", "stranded", "revoked"] as const;
 
 const mostAccounts = 1_000;
 
-const optionNames: Readonly<Record<keyof LinkOptions, true>> = {
-  userId: true,
-  linkToken: true,
-  institution: true,
-  accounts: true,
-  duplicates: true,
+const fields: FieldsOf<LinkOptions> = {
+  "userId?": anything,
+  "linkToken?": anything,
+  "institution?": anything,
+  "accounts?": anything,
+  "duplicates?": anything,
 };
 
 /** What can be kept of it. Throws where something is misspelt or of the wrong type, or can be nobody's id or token. */
 export function cleanOptions(given: LinkOptions): LinkOptions {
-  refuseUnknown("the options of link", given, Object.keys(optionNames));
+  refuseUnfit("the options of link", given, fields);
   const { userId, linkToken, institution, accounts = [], duplicates = "refuse" } = given;
   if (institution !== undefined && typeof institution !== "object")
     throw new TypeError("institution must be an object with institution_id and name, or null");

@@ -5,7 +5,7 @@ import { err, type Result } from "../result.ts";
 import { read } from "./answer.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { masked, type Failure, type Finding } from "./failure.ts";
-import { configFields, invalidField, object } from "./kinds.ts";
+import { configFields, endpointPath, invalidField, object } from "./kinds.ts";
 import { disconnection, fetchPost, type Post } from "./transport.ts";
 
 /** What every call is given last: whose credentials, which Plaid, how patient to be. Nothing is read from the environment. */
@@ -50,7 +50,7 @@ export interface Attempt {
  * and the answer comes back unread. It is sent again only where it surely was not carried out.
  */
 export async function call(path: string, request: object, config: Config): Promise<Result<unknown, Failure>> {
-  if (!/^(\/[\w-]+)+$/.test(path)) throw new TypeError("the path must be an endpoint's, such as /item/get");
+  if (!endpointPath.accepts(path)) throw new TypeError(`the path must be ${endpointPath.expected}`);
   if (!object.accepts(request)) throw new TypeError(`${path}: the request must be an object`);
   return callEndpoint(
     { path: path as `/${string}`, effect: "once", request: {}, answer: {} },

@@ -63,6 +63,12 @@ export const phoneNumber: Kind = {
 
 export const object: Kind = { expected: "an object", accepts: isObject };
 
+/** The path of an endpoint of Plaid's. */
+export const endpointPath: Kind = {
+  expected: "an endpoint's, such as /item/get",
+  accepts: (value) => typeof value === "string" && /^(\/[\w-]+)+$/.test(value),
+};
+
 /** What is called back, or asked. */
 export const callback: Kind = { expected: "a function", accepts: (value) => typeof value === "function" };
 
@@ -190,9 +196,10 @@ export function faultInOptions(
   prefix = "",
 ): string | undefined {
   if (!isObject(given)) return `${what} must be an object`;
-  const known = Object.keys(fields).map((name) => name.replace("?", ""));
-  const unknown = Object.keys(given).find((name) => !known.includes(name));
-  if (unknown !== undefined)
+  const [unknown] = unknownFields(fields, given);
+  if (unknown !== undefined) {
+    const known = Object.keys(fields).map((name) => name.replace("?", ""));
     return `${what} cannot have \`${unknown.slice(0, 64)}\`; what is known is ${known.join(", ")}`;
+  }
   return invalidField(fields, given, prefix);
 }
