@@ -20,6 +20,9 @@ const whereIs = (name: string): string | null => {
 
 const decoder = new TextDecoder();
 
+/** An error as one of connecting, by which a transport tells that nothing was sent. */
+const unsent = (error: Error) => Object.assign(error, { syscall: "connect" });
+
 /**
  * A transport for servers: kept-alive connections to each host, at a fraction of the CPU time of fetch. It needs
  * the package `undici` (an optional peer dependency: `npm install undici`), and throws a TypeError without it.
@@ -41,6 +44,12 @@ export function pooledPost({ connections = 64 }: { readonly connections?: number
     // Over HTTP/2 undici would send a request again by itself when the host retires the connection.
     if (!pool) pools.set(origin, (pool = new Pool(origin, { connections, allowH2: false })));
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    // Nothing is written before undici has said that it starts; until then a request waits for a connection.
+    let started: import("undici").Dispatcher.DispatchController | undefined;
+    const stop = () =>
+      started ? started.abort(signal.reason) : reject(unsent(new Error("it had not started")));
+    signal.addEventListener("abort", stop);
+    if (signal.aborted) stop();
     const chunks: Uint8Array[] = [];
     let status = 0;
     let received: Record<string, string | string[] | undefined> = {};
@@ -50,9 +59,9 @@ export function pooledPost({ connections = 64 }: { readonly connections?: number
       { method: "POST", path: url.slice(slash), headers: plain, body },
       {
         onRequestStart: (controller) => {
-          // A request that waited for a connection until its call ended: undici drops it and keeps the connection.
+          // A request that waited until its call ended: undici drops it and keeps the connection.
           signal.throwIfAborted();
-          signal.addEventListener("abort", () => controller.abort(signal.reason));
+          started = controller;
         },
         onResponseStart: (_controller, statusCode, answered) => {
           status = statusCode;
@@ -66,7 +75,7 @@ export function pooledPost({ connections = 64 }: { readonly connections?: number
           const text = decoder.decode(Buffer.concat(chunks));
           resolve({ status, headers: { get: (name) => received[name]?.toString() }, body: text });
         },
-        onResponseError: (_controller, error) => reject(error),
+        onResponseError: (_controller, error) => reject(started ? error : unsent(error)),
       },
     );
     return promise;

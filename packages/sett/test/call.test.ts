@@ -250,6 +250,11 @@ describe("a programmer's mistake is a TypeError that names the field, repeats no
           c,
         ),
     ],
+    [
+      "a request for a link token that is none",
+      /client_name must be a non-empty string/,
+      (c) => Link.createToken(undefined as never, c),
+    ],
     ["a path that is none", /path must be/, (c) => call("https://5150/item/get", {}, c)],
     ["a path that climbs", /path must be/, (c) => call("/item/../5150", {}, c)],
     [
@@ -378,6 +383,7 @@ describe("sending again", () => {
     "no connection": networkError("ECONNREFUSED", "connect"),
     "no name": networkError("ENOTFOUND", "getaddrinfo"),
     "no route": networkError("EHOSTUNREACH", "connect"),
+    "a port that fetch goes to for nobody": new TypeError("fetch failed", { cause: new Error("bad port") }),
     "a rate limit": refusal(429, "RATE_LIMIT", "RATE_LIMIT_EXCEEDED"),
     maintenance: refusal(503, "PLANNED_MAINTENANCE", "API_ERROR"),
   };
@@ -411,6 +417,27 @@ describe("sending again", () => {
         if (name in once && doubt === "unknown") assert.equal(advice(failure).action, "investigate");
       });
     }
+  }
+
+  for (const delivery_method of ["sms", "email", undefined] as const) {
+    test(`a link token that Plaid brings to the user by ${delivery_method ?? "nothing"}`, async () => {
+      const make = async (reply: Error) => {
+        const { config, sent } = scripted(reply);
+        const request = {
+          ...{
+            client_name: "c",
+            language: "en",
+            country_codes: ["US" as const],
+            user: { client_user_id: "u" },
+          },
+          hosted_link: delivery_method ? { delivery_method } : {},
+        };
+        await failureOf(Link.createToken(request, config));
+        return sent.length;
+      };
+      assert.equal(await make(perhaps["a reset"]), delivery_method ? 1 : 3);
+      assert.equal(await make(surelyNot["no connection"]), 3);
+    });
   }
 
   test("a doubt is not forgotten when a later attempt is refused", async () => {
@@ -559,6 +586,21 @@ describe("an end", () => {
     );
   });
 
+  test("leaves the transport the last word: that nothing had been sent", async () => {
+    const post: sett.Post = async (_url, _body, _headers, signal) => {
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      // As late as it comes through a transport around a transport.
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+      throw networkError("ECONNREFUSED", "connect");
+    };
+    const { config } = scripted(itemAnswer());
+    const late = await failureOf(Item.exchangePublicToken("p", { ...config, timeoutMs: 5, post }));
+    assert.deepEqual(
+      [late.kind, late.kind !== "refused" && late.why, happened(late)],
+      ["unsent", "timeout", "no"],
+    );
+  });
+
   test("comes with the caller's signal: in flight, in a pause, or before anything was sent", async () => {
     const inFlight = new AbortController();
     const hanging = scripted("hang");
@@ -600,7 +642,7 @@ describe("an end", () => {
   });
 });
 
-test("the failures of a real network: nobody listens, and a server that hangs up", async () => {
+test("the failures of a real network: nobody listens, a server that hangs up, a port that is not gone to", async () => {
   const { createServer } = await import("node:net");
   const server = createServer((socket) => socket.once("data", () => socket.resetAndDestroy())).listen(
     0,
@@ -621,4 +663,9 @@ test("the failures of a real network: nobody listens, and a server that hangs up
   await new Promise((resolve) => server.close(resolve));
   const nobody = await failureOf(Item.exchangePublicToken("p", config));
   assert.deepEqual([nobody.kind, happened(nobody)], ["unsent", "no"]);
+  const forbidden = await failureOf(
+    Item.exchangePublicToken("p", { ...config, baseUrl: "http://127.0.0.1:1" }),
+  );
+  assert.deepEqual([forbidden.kind, happened(forbidden)], ["unsent", "no"]);
+  assert.deepEqual(advice(forbidden), { action: "investigate" });
 });

@@ -693,6 +693,53 @@ describe("pooledPost", () => {
       assert.equal(failure.kind, "unsent");
     });
 
+    test("unsent: it waited for a connection until its deadline", { timeout: 20_000 }, async (t) => {
+      const arrived = gate();
+      const bodies: string[] = [];
+      const server = http.createServer(async (incoming) => {
+        bodies.push(await text(incoming));
+        arrived.open();
+      });
+      const port = await listening(t, server);
+      const through = pool(t, { connections: 1 });
+      // As a transport is that counts or logs.
+      const post: Config["post"] = async (...request) => await through(...request);
+      const first = failureOf(Item.get("first", config(port, { post, retries: 0, timeoutMs: 1_000 })));
+      await arrived.opened;
+      const waiting = failureOf(Item.get("second", config(port, { post, retries: 0, timeoutMs: 20 })));
+      const left = new AbortController();
+      const leaving = failureOf(Item.get("third", config(port, { post, retries: 0, signal: left.signal })));
+      setTimeout(() => left.abort(), 20);
+      assert.deepEqual(
+        (await Promise.all([first, waiting, leaving])).map((failure) => [
+          failure.kind,
+          "why" in failure && failure.why,
+          failure.lost,
+        ]),
+        [
+          ["unanswered", "timeout", 1],
+          ["unsent", "timeout", 0],
+          ["unsent", "aborted", 0],
+        ],
+      );
+      await failureOf(Item.get("fourth", config(port, { post, retries: 0, timeoutMs: 300 })));
+      assert.deepEqual(
+        bodies.map((body) => (JSON.parse(body) as { access_token: string }).access_token),
+        ["first", "fourth"],
+      );
+    });
+
+    test("unsent: what should become a connection does not speak TLS", { timeout: 20_000 }, async (t) => {
+      let connections = 0;
+      const server = net.createServer((socket) => {
+        connections++;
+        socket.on("error", () => {}).once("data", () => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+      });
+      const baseUrl = `https://127.0.0.1:${await listening(t, server)}`;
+      const failure = await failureOf(Item.get(token, config(0, { baseUrl, post: pool(t), retries: 0 })));
+      assert.deepEqual([failure.kind, failure.lost, connections], ["unsent", 0, 1]);
+    });
+
     for (const hangUp of ["destroy", "resetAndDestroy", "end"] as const) {
       test(`unanswered: the server hangs up (${hangUp}) instead of answering`, async (t) => {
         let requests = 0;

@@ -587,6 +587,36 @@ test("without a delivery or keys nothing is verified, and the TypeError says wha
       await assert.rejects(verify(given as never, verification as never), { name: "TypeError", message });
 });
 
+test("nothing is signed with a key that is none, and the TypeError says what there must be", async () => {
+  const { privateKey, publicKey } = await crypto.subtle.generateKey(
+    { name: "ECDSA", namedCurve: "P-256" },
+    true,
+    ["sign", "verify"],
+  );
+  const other = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-384" }, false, ["sign"]);
+  const agreeing = await crypto.subtle.generateKey({ name: "ECDH", namedCurve: "P-256" }, false, [
+    "deriveBits",
+  ]);
+  const aPrivateKey = /^signWebhook: key\.privateKey must be a private CryptoKey of ECDSA .* P-256$/;
+  const mistakes: readonly (readonly [RegExp, unknown, unknown, unknown])[] = [
+    [/^signWebhook: key must be an object$/, "{}", undefined, noon],
+    [/^signWebhook: key must be an object$/, "{}", privateKey.toString(), noon],
+    [/^signWebhook: key\.kid must be a non-empty string$/, "{}", privateKey, noon],
+    [/^signWebhook: key\.kid must be a non-empty string$/, "{}", { kid: "", privateKey }, noon],
+    ...[undefined, null, "k", publicKey, other.privateKey, agreeing.privateKey].map(
+      (wrong) => [aPrivateKey, "{}", { kid: "k", privateKey: wrong }, noon] as const,
+    ),
+    [/^signWebhook: body must be a string or bytes$/, { a: 1 }, { kid: "k", privateKey }, noon],
+    [/^signWebhook: iatSeconds must be a number of seconds$/, "{}", { kid: "k", privateKey }, undefined],
+    [/^signWebhook: iatSeconds must be a number of seconds$/, "{}", { kid: "k", privateKey }, NaN],
+  ];
+  for (const [message, body, key, iatSeconds] of mistakes)
+    await assert.rejects(signWebhook(body as never, key as never, iatSeconds as never), {
+      name: "TypeError",
+      message,
+    });
+});
+
 describe("laws", () => {
   const plaid = new SigningPlaid();
   let key: SigningKey;

@@ -9,6 +9,9 @@ import { happened, type Failure } from "./failure.ts";
 const soon = { action: "retry", delayMs: 1_000 } as const;
 const investigate = { action: "investigate" } as const;
 
+/** Of what was not sent: a certificate that is not trusted, a port that fetch goes to for nobody. */
+const hopeless = /CERT|SIGNED|UNABLE_TO|^bad port$/;
+
 /**
  * What a program should do next. Never "retry" where a repeat could do harm: a lost exchange or rotation says
  * "investigate", and so does an endpoint that is not in the table.
@@ -17,8 +20,7 @@ export function advice(failure: Failure): Advice {
   const effect =
     Object.values(endpoints).find((endpoint) => endpoint.path === failure.path)?.effect ?? "once";
   if (happened(failure) === "unknown" && effect === "once") return investigate;
-  if (failure.kind === "unsent" && failure.code !== null && /CERT|SIGNED|UNABLE_TO/.test(failure.code))
-    return investigate;
+  if (failure.kind === "unsent" && hopeless.test(`${failure.code ?? failure.detail}`)) return investigate;
   if (failure.kind !== "refused") return soon;
   const { error_code, error_type } = failure.error;
   if (Object.hasOwn(errorCodes, error_code)) return errorCodes[error_code as keyof typeof errorCodes];

@@ -67,7 +67,7 @@ export async function callEndpoint<Request extends object, Answered>(
 ): Promise<Result<Answered, Failure>> {
   const { path, effect } = endpoint;
   const mistake =
-    invalidField(configFields, Object(config), "config.") ?? invalidField(endpoint.request, request);
+    invalidField(configFields, Object(config), "config.") ?? invalidField(endpoint.request, Object(request));
   if (mistake) throw new TypeError(`${path}: ${mistake}`);
 
   const {
@@ -94,34 +94,29 @@ export async function callEndpoint<Request extends object, Answered>(
   const body = JSON.stringify(request);
   const secrets = () => secretsIn(body, [secret, clientId]);
 
-  // A call ends with its deadline or its caller's signal, even if the transport ignores both.
+  // A call ends with its deadline or its caller's signal, even if the transport ignores both. But the transport has its
+  // word first, which may be that nothing was sent.
   const stopper = new AbortController();
   const { signal } = stopper;
-  const { promise: end, resolve: ended } = Promise.withResolvers<void>();
-  const stop = (why: "timeout" | "aborted") => {
-    stopper.abort(why);
-    ended();
-  };
-  const onAbort = () => stop("aborted");
+  const end = new Promise<void>((resolve) => signal.addEventListener("abort", () => setTimeout(resolve)));
+  const onAbort = () => stopper.abort("aborted");
   const deadline = now() + timeoutMs;
   caller?.addEventListener("abort", onAbort);
-  const timer = setTimeout(stop, timeoutMs, "timeout");
+  const timer = setTimeout(() => stopper.abort("timeout"), timeoutMs);
   if (caller?.aborted) onAbort();
 
   const attempt = async (removing: boolean): Promise<Result<Answered, Finding>> => {
-    const unsent = signal.aborted;
+    const tooLate = signal.aborted;
+    let thrown: unknown;
     try {
-      const answer = !unsent && (await Promise.race([post(url, body, headers, signal), end]));
+      const answer = !tooLate && (await Promise.race([post(url, body, headers, signal), end]));
       if (answer) return read(answer, endpoint, secrets, removing);
-    } catch (thrown) {
-      if (!signal.aborted) return err(masked(disconnection(thrown), secrets()));
+    } catch (error) {
+      thrown = error;
     }
-    return err({
-      kind: unsent ? "unsent" : "unanswered",
-      why: signal.reason ?? "disconnected",
-      code: null,
-      detail: null,
-    });
+    const found = masked(disconnection(thrown), secrets());
+    if (!signal.aborted) return err(found);
+    return err({ kind: tooLate ? "unsent" : found.kind, why: signal.reason, code: null, detail: null });
   };
 
   try {

@@ -60,6 +60,8 @@ export function disconnection(thrown: unknown) {
   const { cause = thrown } = Object(thrown) as { cause?: unknown };
   const { code: said, syscall, message } = ((cause as Thrown)?.errors?.[0] ?? Object(cause)) as Thrown;
   const code = textOrNull(said);
-  const kind = neverConnected.test(`${code} ${syscall}`) ? "unsent" : "unanswered";
-  return { kind, why: "disconnected", code, detail: textOrNull(message) } as const;
+  const detail = textOrNull(message);
+  // "bad port" is all that fetch says of a port that it goes to for nobody.
+  const unsent = detail === "bad port" || neverConnected.test(`${code} ${syscall}`);
+  return { kind: unsent ? "unsent" : "unanswered", why: "disconnected", code, detail } as const;
 }

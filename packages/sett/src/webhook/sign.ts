@@ -1,12 +1,33 @@
 // Signing a webhook as Plaid does: for the sandbox, and for the tests of whoever receives webhooks.
 
 import { CompactSign, type CryptoKey } from "jose";
+import { invalidField, shape, text, type FieldsOf } from "../plaid/kinds.ts";
 
 /** A private key of ES256 (P-256) and the id under which its public half is published. */
 export interface SigningKey {
   readonly kid: string;
   readonly privateKey: CryptoKey;
 }
+
+const signingKeyFields: FieldsOf<SigningKey> = {
+  kid: text,
+  privateKey: {
+    expected: "a private CryptoKey of ECDSA with the curve P-256",
+    accepts: (value) => {
+      const { type, algorithm } = Object(value) as CryptoKey;
+      const { name, namedCurve } = Object(algorithm) as { name?: string; namedCurve?: string };
+      return type === "private" && name === "ECDSA" && namedCurve === "P-256";
+    },
+  },
+};
+const signedFields: FieldsOf<{ body: string | Uint8Array; key: SigningKey; iatSeconds: number }> = {
+  body: {
+    expected: "a string or bytes",
+    accepts: (value) => typeof value === "string" || value instanceof Uint8Array,
+  },
+  key: shape(signingKeyFields),
+  iatSeconds: { expected: "a number of seconds", accepts: Number.isFinite },
+};
 
 /**
  * The value of the `Plaid-Verification` header for a body: a JWT over the SHA-256 of exactly these bytes.
@@ -18,6 +39,8 @@ export async function signWebhook(
   key: SigningKey,
   iatSeconds: number,
 ): Promise<string> {
+  const fault = invalidField(signedFields, { body, key, iatSeconds });
+  if (fault !== undefined) throw new TypeError(`signWebhook: ${fault}`);
   const payload = { iat: iatSeconds, request_body_sha256: await sha256Hex(toBytes(body)) };
   return new CompactSign(toBytes(JSON.stringify(payload)))
     .setProtectedHeader({ alg: "ES256", kid: key.kid, typ: "JWT" })
