@@ -14,16 +14,9 @@ export type TaskKind =
   | "disconnect"
   | "attempt";
 
-export interface Agenda {
-  /** Says what a kind of task does to its subject, an Item or a delivery. */
-  on(kind: TaskKind, perform: (subject: string) => void): void;
-  plan(kind: TaskKind, subject: string, at: number): void;
-  cancel(kind: TaskKind, subject: string): void;
-  /** Takes up the tasks of a world that was opened or restored. */
-  resume(): void;
-}
+export type Agenda = ReturnType<typeof createAgenda>;
 
-export function createAgenda(world: World, clock: Clock): Agenda {
+export function createAgenda(world: World, clock: Clock) {
   const performers = new Map<string, (subject: string) => void>();
 
   const schedule = (kind: string, subject: string, at: number) => {
@@ -38,12 +31,14 @@ export function createAgenda(world: World, clock: Clock): Agenda {
     });
   };
   return {
-    on: (kind, perform) => performers.set(kind, perform),
-    plan(kind, subject, at) {
+    /** Says what a kind of task does to its subject, an Item or a delivery. */
+    on: (kind: TaskKind, perform: (subject: string) => void) => performers.set(kind, perform),
+    plan(kind: TaskKind, subject: string, at: number) {
       world.put("tasks", `${kind} ${subject}`, { kind, subject, at });
       schedule(kind, subject, at);
     },
-    cancel: (kind, subject) => world.drop("tasks", `${kind} ${subject}`),
+    cancel: (kind: TaskKind, subject: string) => world.drop("tasks", `${kind} ${subject}`),
+    /** Takes up the tasks of a world that was opened or restored. */
     resume() {
       for (const { kind, subject, at } of [...world.all("tasks")]) schedule(kind, subject, at);
     },

@@ -2,7 +2,7 @@
 // whose credentials it has, what its answer's bytes and headers are. It knows nothing of how requests arrive.
 
 import * as endpoints from "sett/endpoints";
-import { invalidField, missingFields, unknownFields, type Fields } from "sett/kinds";
+import { invalidField, missingFields, object, text, unknownFields, words, type Fields } from "sett/kinds";
 import { cutLine, type FaultEffect } from "./faults.ts";
 import { handlers } from "./handlers/index.ts";
 import type { Asking } from "./items.ts";
@@ -28,6 +28,13 @@ export interface Reply {
 
 /** Which credentials are good: `"any"` that are not empty, or these. */
 export type Credentials = "any" | readonly { readonly client_id: string; readonly secret: string }[];
+
+/** Whether it is such a pair. */
+export const isPair = (given: unknown) =>
+  object.accepts(given) && invalidField({ client_id: words, secret: words }, given as object) === undefined;
+
+const credential = { ...text, expected: "a properly formatted, non-empty string" };
+const credentialFields = { client_id: credential, secret: credential };
 
 interface Row {
   readonly request: Fields;
@@ -64,11 +71,6 @@ export const preflight = {
 
 /** Answers calls. A cut line is a rejection; an answer is there before the promise is, unless a fault delays it. */
 export function createAnswer(plaid: Plaid, credentials: Credentials, closing: AbortSignal) {
-  // A client may have two secrets, while it changes from one to the other.
-  const isGood = (client_id: string, secret: string) =>
-    credentials === "any" ||
-    credentials.some((pair) => pair.client_id === client_id && pair.secret === secret);
-
   const answer = async (call: Call): Promise<Reply> => {
     if (call.method === "OPTIONS") return { status: 204, headers: preflight, body: "" };
     const path = call.path.includes("//") ? call.path.replace(/\/{2,}/g, "/") : call.path;
@@ -147,17 +149,15 @@ export function createAnswer(plaid: Plaid, credentials: Credentials, closing: Ab
 
   /** Looks a request over in the order of the switch, and finds out who asks. */
   const admit = (fields: Fields, call: Call) => {
-    const { client_id: idInBody, secret: secretInBody, ...request } = parse(call);
+    const { client_id, secret, ...request } = parse(call);
     const { credentialPrecedence, validationOrder } = plaid.switches();
-    const given = (header: string, inBody: unknown) =>
-      credentialPrecedence === "headers" ? call.header(header) || inBody : (inBody ?? call.header(header));
-    const client_id = given("plaid-client-id", idInBody);
-    const secret = given("plaid-secret", secretInBody);
+    const pick = (inHeader: string | null | undefined, inBody: unknown) =>
+      (credentialPrecedence === "headers" ? inHeader || inBody : (inBody ?? inHeader)) ?? undefined;
+    const given = {
+      client_id: pick(call.header("plaid-client-id"), client_id),
+      secret: pick(call.header("plaid-secret"), secret),
+    };
 
-    const credentialsFirst = validationOrder === "credentials-first";
-    const absentCredentials = Object.entries({ client_id, secret })
-      .filter(([, value]) => value === undefined || value === null)
-      .map(([name]) => name);
     const refuseMissing = (missing: string[]) => {
       if (missing.length > 0) throw new Refusal("MISSING_FIELDS", missing.join(", "));
     };
@@ -165,25 +165,28 @@ export function createAnswer(plaid: Plaid, credentials: Credentials, closing: Ab
       const unknown = unknownFields(fields, request);
       if (unknown.length > 0) throw new Refusal("UNKNOWN_FIELDS", unknown.join(", "));
     };
+    const refuseInvalid = (expected: Fields, value: object) => {
+      const invalid = invalidField(expected, value);
+      if (invalid !== undefined) throw new Refusal("INVALID_FIELD", invalid);
+    };
     const checkCredentials = () => {
-      if (typeof client_id !== "string" || client_id === "")
-        throw new Refusal("INVALID_FIELD", "client_id must be a properly formatted, non-empty string");
-      if (typeof secret !== "string" || secret === "")
-        throw new Refusal("INVALID_FIELD", "secret must be a properly formatted, non-empty string");
-      if (!isGood(client_id, secret)) throw new Refusal("INVALID_API_KEYS");
-      return client_id;
+      refuseInvalid(credentialFields, given);
+      // A client may have two secrets, while it changes from one to the other.
+      const areGiven = (pair: { client_id: string; secret: string }) =>
+        pair.client_id === given.client_id && pair.secret === given.secret;
+      if (credentials !== "any" && !credentials.some(areGiven)) throw new Refusal("INVALID_API_KEYS");
     };
 
-    if (credentialsFirst) {
-      refuseMissing(absentCredentials);
+    if (validationOrder === "credentials-first") {
+      refuseMissing(missingFields(credentialFields, given));
       checkCredentials();
     }
     if (validationOrder === "unknown-missing-invalid") refuseUnknown();
-    refuseMissing([...absentCredentials, ...missingFields(fields, request)]);
+    refuseMissing([...missingFields(credentialFields, given), ...missingFields(fields, request)]);
     refuseUnknown();
-    const invalid = invalidField(fields, request);
-    if (invalid !== undefined) throw new Refusal("INVALID_FIELD", invalid);
-    return { client_id: checkCredentials(), request };
+    refuseInvalid(fields, request);
+    checkCredentials();
+    return { client_id: given.client_id as string, request };
   };
 
   return answer;
@@ -199,7 +202,7 @@ function parse(call: Call): Record<string, unknown> {
   } catch {
     throw new Refusal("INVALID_BODY");
   }
-  if (typeof body !== "object" || body === null || Array.isArray(body)) throw new Refusal("INVALID_BODY");
+  if (!object.accepts(body)) throw new Refusal("INVALID_BODY");
   return body as Record<string, unknown>;
 }
 

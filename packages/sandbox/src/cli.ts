@@ -2,9 +2,17 @@
 // `sett-sandbox`: a sandbox on a port, for any language's client of Plaid. Exit codes: 0 after SIGINT or SIGTERM, 1
 // when it cannot start (port in use, folder damaged or in use, a file that does not read), 2 for wrong usage.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { createSandbox, sandboxCredentials, type Credentials, type SandboxOptions } from "./index.ts";
+import {
+  createSandbox,
+  sandboxCredentials,
+  type Control,
+  type Credentials,
+  type SandboxOptions,
+} from "./index.ts";
+import { isPair } from "./answer.ts";
 import { faultInOrder, type FaultOrder } from "./faults.ts";
 import { faultInSwitches } from "./switches.ts";
 
@@ -58,11 +66,6 @@ const faults = (file: string) => {
 };
 const credentials = (file: string) => {
   const pairs = json(file);
-  const isPair = (pair: unknown) =>
-    typeof pair === "object" &&
-    pair !== null &&
-    typeof (pair as Record<string, unknown>)["client_id"] === "string" &&
-    typeof (pair as Record<string, unknown>)["secret"] === "string";
   if (!Array.isArray(pairs) || !pairs.every(isPair))
     throw new InvalidArgumentError("It must hold a list of { client_id, secret }.");
   return pairs as Credentials;
@@ -85,7 +88,7 @@ const program = new Command("sett-sandbox")
   .option("--clock <time>", "begin at this time, and stand still until moved", moment)
   .option(
     "--faults <file>",
-    'a JSON list of faults, such as [{ "path": "/item/get", "then": "reset" }]',
+    'a JSON list of faults, such as [{ "path": "/item/get", "then": "reset" }]; with --data, ordered again only when it has changed',
     faults,
   )
   .option("--credentials <file>", "a JSON list of { client_id, secret } to accept", credentials)
@@ -110,6 +113,16 @@ docs/sandbox.md describes /_sandbox. Exit codes: 0 after SIGINT or SIGTERM, 1 ca
   .version(version(), "-V, --version")
   .exitOverride();
 
+/** In a folder that has seen the same list before, what remains of it goes on; a new list takes the place of all that wait. */
+function order({ faults }: Control, orders: readonly FaultOrder[], folder: string | undefined) {
+  const seen = folder && join(folder, "ordered-faults.json");
+  const list = `${JSON.stringify(orders)}\n`;
+  if (seen && existsSync(seen) && readFileSync(seen, "utf8") === list) return;
+  faults.clear();
+  faults.add(...orders);
+  if (seen) writeFileSync(seen, list);
+}
+
 async function main() {
   try {
     program.parse();
@@ -129,7 +142,7 @@ async function main() {
     ...(accepted && { credentials: accepted }),
   };
   const sandbox = await createSandbox(options);
-  if (flags.faults) sandbox.control.faults.add(...flags.faults);
+  if (flags.faults) order(sandbox.control, flags.faults, flags.data);
   let url: string;
   try {
     ({ url } = await sandbox.listen(flags.port, flags.host));

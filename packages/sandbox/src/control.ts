@@ -140,6 +140,7 @@ const choices: FieldsOf<LinkChoices> = { "institution_id?": text, "username?": t
 export function createControl(plaid: Plaid): Control {
   const { world, clock, keys, delivery, ids } = plaid;
   const beginning = world.snapshot();
+  const limitedAtFirst = plaid.limits.state().on;
 
   const item = (itemId: string) => {
     const found = world.get("items", itemId);
@@ -317,7 +318,7 @@ export function createControl(plaid: Plaid): Control {
       plaid.restore(snapshot);
     },
     reset() {
-      plaid.limits.reset();
+      plaid.limits.set(limitedAtFirst, {});
       plaid.restore(beginning);
     },
   };

@@ -43,27 +43,12 @@ export interface Outgoing {
   };
 }
 
-export interface Delivery {
-  send(outgoing: Outgoing): void;
-  log(): readonly DeliveryRecord[];
-  /** Sends a logged webhook again; `asSigned` with the signature of its last attempt instead of a fresh one. */
-  replay(webhookMessageId: string, options?: { readonly asSigned?: boolean }): boolean;
-  /** Each of the next `count` webhooks is sent twice. */
-  duplicate(count: number): void;
-  /** Keeps back whatever is to be sent from now on. */
-  hold(): void;
-  /** Sends what was held, in the order of `ids` or in the order it came, and holds no longer. */
-  release(ids?: readonly string[]): void;
-  /** Takes up what was on its way when its world was left. */
-  resume(): void;
-  /** Lets go of whatever is on its way, without a word of what becomes of it: its world is left. */
-  abandon(): void;
-}
+export type Delivery = ReturnType<typeof createDelivery>;
 
 export function createDelivery(
   { world, clock, ids, keys, agenda }: { world: World; clock: Clock; ids: Ids; keys: Keys; agenda: Agenda },
   deliver: Deliver,
-): Delivery {
+) {
   /** Webhooks are signed and sent off one after the other, so that they leave in the order they came. */
   let line: Promise<void> = Promise.resolve();
   /** Signatures to send in place of fresh ones, by delivery. */
@@ -74,20 +59,18 @@ export function createDelivery(
   const outbox = () => world.setting("outbox") ?? { hold: false, duplicate: 0 };
   const put = (delivery: DeliveryRecord) => world.put("deliveries", delivery.webhook_message_id, delivery);
 
-  const enqueue = (
-    fields: Omit<DeliveryRecord, "webhook_message_id" | keyof typeof fresh>,
-    held: boolean,
-  ) => {
+  const enqueue = (webhook: Sendable, held: boolean) => {
     const now = clock.now();
     if (world.count("deliveries") >= LOG_LENGTH) forgetOldest();
     const webhook_message_id = ids.uuid();
     put({
-      ...fresh,
-      ...fields,
+      ...webhook,
       webhook_message_id,
-      held,
       created_at: now,
+      delivery_status: "PENDING",
+      attempts: [],
       next_attempt_at: held ? null : now,
+      held,
     });
     if (!held) agenda.plan("attempt", webhook_message_id, now);
     return webhook_message_id;
@@ -211,11 +194,14 @@ export function createDelivery(
   };
 
   return {
+    /** Lets go of whatever is on its way, without a word of what becomes of it: its world is left. */
     abandon() {
       stay.abort();
       stay = new AbortController();
+      // A world that is made anew with the same seed gives the same ids again.
+      signatures.clear();
     },
-    send({ client_id, item_id, destination_url, webhook }) {
+    send({ client_id, item_id, destination_url, webhook }: Outgoing) {
       const { hold, duplicate } = outbox();
       const bytes = world.setting("switches")?.webhookBytes === "compact" ? renderCompact : render;
       const { webhook_type, webhook_code } = webhook;
@@ -227,27 +213,29 @@ export function createDelivery(
         enqueue(fields, hold);
       }
     },
-    log: () => [...world.all("deliveries")],
-    replay(id, { asSigned = false } = {}) {
+    log: (): readonly DeliveryRecord[] => [...world.all("deliveries")],
+    /** Sends a logged webhook again; `asSigned` with the signature of its last attempt instead of a fresh one. */
+    replay(id: string, { asSigned = false } = {}) {
       const logged = world.get("deliveries", id);
       if (!logged) return false;
-      const { client_id, item_id, destination_url, webhook_type, webhook_code, body } = logged;
-      const fields = { client_id, item_id, destination_url, webhook_type, webhook_code, body };
-      const again = enqueue(fields, false);
+      const again = enqueue(logged, false);
       const last = logged.attempts.at(-1);
       if (asSigned && last) signatures.set(again, { kid: last.kid, jwt: last.plaid_verification });
       world.commit();
       return true;
     },
-    duplicate(count) {
+    /** Each of the next `count` webhooks is sent twice. */
+    duplicate(count: number) {
       world.set("outbox", { ...outbox(), duplicate: count });
       world.commit();
     },
+    /** Keeps back whatever is to be sent from now on. */
     hold() {
       world.set("outbox", { ...outbox(), hold: true });
       world.commit();
     },
-    release(order) {
+    /** Sends what was held, the named ones first and in their order, and holds no longer. */
+    release(order?: readonly string[]) {
       world.set("outbox", { ...outbox(), hold: false });
       const held = [...world.all("deliveries")].filter((delivery) => delivery.held);
       const named = order?.map((id) => held.find((delivery) => delivery.webhook_message_id === id));
@@ -258,6 +246,7 @@ export function createDelivery(
       }
       world.commit();
     },
+    /** Takes up what was on its way when its world was left. */
     resume() {
       for (const { webhook_message_id: id, delivery_status, held } of [...world.all("deliveries")]) {
         if (delivery_status !== "PENDING" || held || world.get("tasks", `attempt ${id}`)) continue;
@@ -267,13 +256,11 @@ export function createDelivery(
   };
 }
 
-const fresh = {
-  created_at: 0,
-  delivery_status: "PENDING" as const,
-  attempts: [],
-  next_attempt_at: null,
-  held: false,
-};
+/** As much of a record as is known before it is on its way. */
+type Sendable = Pick<
+  DeliveryRecord,
+  "client_id" | "item_id" | "destination_url" | "webhook_type" | "webhook_code" | "body"
+>;
 
 /** Seconds or a date, as HTTP allows; undefined where the header says nothing of use. */
 function retryAfter(response: Response, now: number): number | undefined {

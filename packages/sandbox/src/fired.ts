@@ -1,6 +1,7 @@
 // The webhooks that /sandbox/item/fire_webhook can send: which type a code has, which product it needs, what it
 // carries. Values that Plaid fills in by itself are not documented; those of Plaid's samples are used.
 
+import { WARNING_MS } from "./items.ts";
 import { toMillisecond } from "./json.ts";
 import type { Plaid } from "./plaid.ts";
 import { Refusal, webhookError } from "./refusals.ts";
@@ -90,7 +91,7 @@ export function firedWebhook(plaid: Plaid, item: ItemRecord, code: string, asked
     case "NEW_ACCOUNTS_AVAILABLE":
       return only("ITEM", { error: null });
     case "PENDING_DISCONNECT": {
-      const disconnect_time = toMillisecond(plaid.clock.now() + 7 * 24 * 3_600_000);
+      const disconnect_time = toMillisecond(plaid.clock.now() + WARNING_MS);
       return only("ITEM", { disconnect_time, reason: switches.firedDisconnectReason });
     }
     default:

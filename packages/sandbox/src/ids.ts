@@ -3,38 +3,23 @@
 // that a sandbox that is opened again never gives an id twice; request ids are drawn beside it, because a request
 // that changes nothing must leave nothing to write.
 
-/** Where the durable stream keeps its state. */
-export interface ChanceState {
-  load(): readonly number[] | undefined;
-  save(state: readonly number[]): void;
-}
+import type { World } from "./world.ts";
 
-export interface Ids {
-  /** `access-sandbox-<uuid>` and its kin. */
-  token(kind: "access" | "public" | "link"): string;
-  uuid(): string;
-  /** The 37 characters of an `item_id` or an `account_id`. */
-  id(): string;
-  /** The 15 characters of a `request_id`. */
-  requestId(): string;
-}
+export type Ids = ReturnType<typeof createIds>;
 
 /** Of the ids in Plaid's recorded traffic: digits without 0 and 2, capitals without O and Y. */
 const idAlphabet = "13456789ABCDEFGHIJKLMNPQRSTUVWXZabcdefghijklmnopqrstuvwxyz";
 const requestIdAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-export function createIds(seed: number | string, state: ChanceState): Ids {
-  /** One step of sfc32, whose state is four words of 32 bits. */
+export function createIds(seed: number | string, world: World) {
   const draw = () => {
-    const words = state.load() ?? warm(seed);
-    const { word, next } = sfc32(words);
-    state.save(next);
+    const { word, next } = sfc32(world.setting("chance") ?? warm(seed));
+    world.set("chance", next);
     return word;
   };
   let unsaved: readonly number[] | undefined;
   const drawUnsaved = () => {
-    unsaved ??= warm(`${seed}/${state.load() ?? ""}`);
-    const { word, next } = sfc32(unsaved);
+    const { word, next } = sfc32(unsaved ?? warm(`${seed}/${world.setting("chance") ?? ""}`));
     unsaved = next;
     return word;
   };
@@ -45,8 +30,11 @@ export function createIds(seed: number | string, state: ChanceState): Ids {
   };
   return {
     uuid,
-    token: (kind) => `${kind}-sandbox-${uuid()}`,
+    /** `access-sandbox-<uuid>` and its kin. */
+    token: (kind: "access" | "public" | "link") => `${kind}-sandbox-${uuid()}`,
+    /** The 37 characters of an `item_id` or an `account_id`. */
     id: () => pick(idAlphabet, 37, draw),
+    /** The 15 characters of a `request_id`. */
     requestId: () => pick(requestIdAlphabet, 15, drawUnsaved),
   };
 }
@@ -71,6 +59,7 @@ function hash(text: string): number {
   return hashed >>> 0;
 }
 
+/** One step of sfc32, whose state is four words of 32 bits. */
 function sfc32(words: readonly number[]): { word: number; next: readonly number[] } {
   const [a = 0, b = 0, c = 0, count = 0] = words;
   const word = (a + b + count) >>> 0;

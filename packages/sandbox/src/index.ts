@@ -10,10 +10,9 @@ import {
   invalidField,
   object,
   text,
-  words,
   type FieldsOf,
 } from "sett/kinds";
-import { createAnswer, type Credentials } from "./answer.ts";
+import { createAnswer, isPair, type Credentials } from "./answer.ts";
 import { LATEST_MS } from "./clock.ts";
 import { createControl, moment, type Control } from "./control.ts";
 import type { Deliver } from "./delivery.ts";
@@ -155,9 +154,6 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
     close: () => (closed ??= close()),
   };
 }
-
-const isPair = (pair: unknown) =>
-  object.accepts(pair) && invalidField({ client_id: words, secret: words }, pair as object) === undefined;
 
 /** Loaded where they are needed, under names that a bundler for a platform without `node:` cannot follow. */
 const nodeOnly: Readonly<Record<"listen" | "folder", string>> = {

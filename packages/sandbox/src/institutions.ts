@@ -92,6 +92,7 @@ export const consentEnds = ({ country_codes }: Institution) =>
   !country_codes.some((country) => country === "US" || country === "CA");
 
 const currencies: Partial<Record<CountryCode, string>> = { US: "USD", CA: "CAD", GB: "GBP" };
+const currencyOf = ({ country_codes }: Institution) => currencies[country_codes[0]!] ?? "EUR";
 
 /** What the user of `user_custom` writes into the password, as far as it is modelled. */
 export interface CustomAccount {
@@ -120,7 +121,7 @@ export function accountsAt(
   custom: readonly CustomAccount[],
   newId: () => string,
 ): AccountBase[] {
-  const currency = currencies[institution.country_codes[0]!] ?? "EUR";
+  const currency = currencyOf(institution);
   if (custom.length > 0) {
     return custom.map((given, index) =>
       account(newId(), {
@@ -148,7 +149,7 @@ export const newAccountAt = (institution: Institution, newId: () => string): Acc
     subtype: "money market",
     available: 43_200,
     current: 43_200,
-    currency: currencies[institution.country_codes[0]!] ?? "EUR",
+    currency: currencyOf(institution),
   });
 
 interface Facts {
@@ -159,25 +160,18 @@ interface Facts {
   readonly subtype: string | null;
   readonly available: number | null;
   readonly current: number;
-  readonly limit?: number;
+  readonly limit?: number | null;
   readonly currency: string;
 }
 
-const account = (account_id: string, facts: Facts): AccountBase => ({
+const account = (
+  account_id: string,
+  { available, current, limit = null, currency, ...facts }: Facts,
+): AccountBase => ({
   account_id,
-  balances: {
-    available: facts.available,
-    current: facts.current,
-    iso_currency_code: facts.currency,
-    limit: facts.limit ?? null,
-    unofficial_currency_code: null,
-  },
+  balances: { available, current, iso_currency_code: currency, limit, unofficial_currency_code: null },
   holder_category: "personal",
-  mask: facts.mask,
-  name: facts.name,
-  official_name: facts.official_name,
-  subtype: facts.subtype,
-  type: facts.type,
+  ...facts,
 });
 
 const standardAccounts: readonly Omit<Facts, "currency">[] = [

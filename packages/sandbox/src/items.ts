@@ -18,12 +18,12 @@ import type { ItemRecord } from "./world.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
-export const PUBLIC_TOKEN_MS = 30 * MINUTE;
+const PUBLIC_TOKEN_MS = 30 * MINUTE;
 /** Sandbox Items need a new login after this. */
-export const AGEING_MS = 30 * DAY;
+const AGEING_MS = 30 * DAY;
 /** "About 180 days" for institutions of the United Kingdom and the European Union. */
-export const CONSENT_MS = 180 * DAY;
-/** How long before the end of consent PENDING_EXPIRATION is sent. */
+const CONSENT_MS = 180 * DAY;
+/** How long before their time PENDING_EXPIRATION and PENDING_DISCONNECT are sent. */
 export const WARNING_MS = 7 * DAY;
 /** From making an Item to INITIAL_UPDATE, seen to be about a second, and to HISTORICAL_UPDATE, which is a guess. */
 const INITIAL_UPDATE_MS = 1_000;

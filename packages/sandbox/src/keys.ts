@@ -6,7 +6,7 @@ import type { Clock } from "./clock.ts";
 import type { KeyRecord, World } from "./world.ts";
 
 /** What /webhook_verification_key/get of Plaid's Sandbox answers, as recorded. It never signs anything here. */
-export const plaidsOwnKey: KeyRecord = {
+const plaidsOwnKey: KeyRecord = {
   kid: "6c5516e1-92dc-479e-a8ff-5a51992e0001",
   x: "35lvC8uz2QrWpQJ3TUH8t9o9DURMp7ydU518RKDl20k",
   y: "I8BuXB2bvxelzJAd7OKhd-ZwjCst05Fx47Mb_0ugros",
@@ -14,19 +14,11 @@ export const plaidsOwnKey: KeyRecord = {
   expired_at: null,
 };
 
-export interface Keys {
-  find(kid: string): KeyRecord | undefined;
-  /** The key in use, made now if there is none. */
-  signer(): Promise<SigningKey>;
-  /** A new key signs from now on; the one before it expires, unless told to stay valid. */
-  rotate(options?: { readonly keepOld?: boolean }): Promise<KeyRecord>;
-  /** Ends a key now, unless it has ended already. False when there is no such key. */
-  expire(kid: string): boolean;
-}
+export type Keys = ReturnType<typeof createKeys>;
 
 const curve = { name: "ECDSA", namedCurve: "P-256" };
 
-export function createKeys(world: World, clock: Clock): Keys {
+export function createKeys(world: World, clock: Clock) {
   const imported = new Map<string, CryptoKey>();
   let making: Promise<KeyRecord> | undefined;
   const seconds = () => Math.floor(clock.now() / 1000);
@@ -53,8 +45,9 @@ export function createKeys(world: World, clock: Clock): Keys {
   };
 
   return {
-    find: (kid) => world.get("keys", kid) ?? (kid === plaidsOwnKey.kid ? plaidsOwnKey : undefined),
-    async signer() {
+    find: (kid: string) => world.get("keys", kid) ?? (kid === plaidsOwnKey.kid ? plaidsOwnKey : undefined),
+    /** The key in use, made now if there is none. */
+    async signer(): Promise<SigningKey> {
       const key = inUse() ?? (await (making ??= make().finally(() => (making = undefined))));
       let privateKey = imported.get(key.kid);
       if (!privateKey) {
@@ -65,6 +58,7 @@ export function createKeys(world: World, clock: Clock): Keys {
       }
       return { kid: key.kid, privateKey };
     },
+    /** A new key signs from now on; the one before it expires, unless told to stay valid. */
     async rotate({ keepOld = false } = {}) {
       const key = await make();
       // Looked for only now: another rotation may have come in between.
@@ -73,7 +67,8 @@ export function createKeys(world: World, clock: Clock): Keys {
       if (old && !keepOld) end(old);
       return key;
     },
-    expire(kid) {
+    /** Ends a key now, unless it has ended already. False when there is no such key. */
+    expire(kid: string) {
       const key = this.find(kid);
       if (key?.expired_at === null) end(key);
       return key !== undefined;

@@ -1,14 +1,12 @@
 // What befalls an Item after it is made: by itself when its time comes, or because a test says so. Each event
 // changes the Item first and then sends the webhook that Plaid documents for it, if the Item has a URL.
 
-import { beginConsent } from "./items.ts";
+import { beginConsent, WARNING_MS } from "./items.ts";
 import { consentEnds, findInstitution, newAccountAt } from "./institutions.ts";
 import { toMillisecond, toSecond } from "./json.ts";
 import type { Plaid } from "./plaid.ts";
 import { webhookError, type RefusalCode } from "./refusals.ts";
 import type { ItemRecord } from "./world.ts";
-
-const WEEK = 7 * 24 * 3_600_000;
 
 /** Sends a webhook about an Item to its URL; nowhere when it has none. */
 export function notify(
@@ -69,10 +67,12 @@ export function repairLogin(plaid: Plaid, item: ItemRecord) {
 
 /** The user took permission back at Plaid: USER_PERMISSION_REVOKED. */
 export function revokePermission(plaid: Plaid, item: ItemRecord) {
-  const error = { error_code: "USER_PERMISSION_REVOKED", error_code_reason: null } as const;
-  keep(plaid, { ...item, error });
-  notify(plaid, item, "ITEM", "USER_PERMISSION_REVOKED", { error: webhookError(error, plaid.switches()) });
+  keep(plaid, { ...item, error: revoked });
+  tellOfRevocation(plaid, item);
 }
+const revoked = { error_code: "USER_PERMISSION_REVOKED", error_code_reason: null } as const;
+const tellOfRevocation = (plaid: Plaid, item: ItemRecord) =>
+  notify(plaid, item, "ITEM", "USER_PERMISSION_REVOKED", { error: webhookError(revoked, plaid.switches()) });
 
 /** The user took one account back at the bank: USER_ACCOUNT_REVOKED. Update mode may bring it back, under another id. */
 export function revokeAccount(plaid: Plaid, item: ItemRecord, account_id: string) {
@@ -97,7 +97,7 @@ export type DisconnectReason = "INSTITUTION_MIGRATION" | "INSTITUTION_TOKEN_EXPI
 
 /** The Item stops working in 7 days unless update mode comes first: PENDING_DISCONNECT. */
 export function pendingDisconnect(plaid: Plaid, item: ItemRecord, reason: DisconnectReason) {
-  const at = plaid.clock.now() + WEEK;
+  const at = plaid.clock.now() + WARNING_MS;
   keep(plaid, { ...item, ...(reason === "INSTITUTION_TOKEN_EXPIRATION" && { consent_expires_at: at }) });
   plaid.agenda.plan("disconnect", item.item_id, at);
   notify(plaid, item, "ITEM", "PENDING_DISCONNECT", { reason, disconnect_time: toMillisecond(at) });
@@ -105,7 +105,7 @@ export function pendingDisconnect(plaid: Plaid, item: ItemRecord, reason: Discon
 
 /** Consent ends in 7 days unless update mode comes first: PENDING_EXPIRATION. */
 export function pendingExpiration(plaid: Plaid, item: ItemRecord) {
-  const at = plaid.clock.now() + WEEK;
+  const at = plaid.clock.now() + WARNING_MS;
   plaid.agenda.cancel("consent-warning", item.item_id);
   plaid.agenda.plan("consent-end", item.item_id, at);
   warn(plaid, keep(plaid, { ...item, consent_expires_at: at }));
@@ -125,10 +125,7 @@ export const age = (plaid: Plaid, item: ItemRecord) => {
 /** Nothing befalls an Item any more. */
 export function removeItem(plaid: Plaid, item: ItemRecord) {
   const { world, agenda, clock } = plaid;
-  if (plaid.switches().removalWebhook === "USER_PERMISSION_REVOKED") {
-    const error = { error_code: "USER_PERMISSION_REVOKED", error_code_reason: null } as const;
-    notify(plaid, item, "ITEM", "USER_PERMISSION_REVOKED", { error: webhookError(error, plaid.switches()) });
-  }
+  if (plaid.switches().removalWebhook === "USER_PERMISSION_REVOKED") tellOfRevocation(plaid, item);
   world.put("items", item.item_id, { ...item, removed_at: clock.now(), access_token: null });
   for (const kind of itemTasks) agenda.cancel(kind, item.item_id);
 }

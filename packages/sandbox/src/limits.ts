@@ -13,17 +13,7 @@ export interface Limit {
   readonly code: RefusalCode;
 }
 
-export interface Limits {
-  /** Counts a call, and throws Plaid's 429 when it is one too many. */
-  count(path: string, whose: "item" | "client", id: string): void;
-  /** On or off, or other numbers for some paths. */
-  set(on: boolean, overrides?: Readonly<Record<string, Limit>>): void;
-  state(): { readonly on: boolean; readonly limits: Readonly<Record<string, Limit>> };
-  /** Begins all windows anew. */
-  forget(): void;
-  /** As it was made: on or off, and Plaid's own numbers. */
-  reset(): void;
-}
+export type Limits = ReturnType<typeof createLimits>;
 
 const MINUTE_MS = 60_000;
 
@@ -54,25 +44,26 @@ export function faultInLimits(given: object): string | undefined {
   return undefined;
 }
 
-export function createLimits(clock: Clock, switches: () => Switches, initiallyOn: boolean): Limits {
-  let on = initiallyOn;
+export function createLimits(clock: Clock, switches: () => Switches, on: boolean) {
   let overrides: Readonly<Record<string, Limit>> = {};
   let minute = 0;
   let counts = new Map<string, number>();
 
-  const limitOf = (path: string) =>
-    overrides[path] ??
-    sandboxLimits[path] ??
-    (switches().unlistedLimits === "production" ? productionLimits[path] : undefined);
+  const limits = (): Readonly<Record<string, Limit>> => ({
+    ...sandboxLimits,
+    ...(switches().unlistedLimits === "production" && productionLimits),
+    ...overrides,
+  });
 
   /** The switch answers for the code that Plaid does not document; another that was asked for stands. */
   const codeOf = (path: string, { code }: Limit) =>
     path === "/item/remove" && code === "RATE_LIMIT" ? switches().removeLimitCode : code;
 
   return {
-    count(path, whose, id) {
+    /** Counts a call, and throws Plaid's 429 when it is one too many. */
+    count(path: string, whose: "item" | "client", id: string) {
       if (!on) return;
-      const limit = limitOf(path);
+      const limit = limits()[path];
       const most = limit?.[whose];
       if (limit === undefined || most === undefined) return;
       const current = Math.floor(clock.now() / MINUTE_MS);
@@ -85,24 +76,14 @@ export function createLimits(clock: Clock, switches: () => Switches, initiallyOn
       counts.set(key, count);
       if (count > most) throw new Refusal(codeOf(path, limit));
     },
-    set(nowOn, given = overrides) {
+    /** On or off, or other numbers for some paths. */
+    set(nowOn: boolean, given = overrides) {
       on = nowOn;
       overrides = given;
     },
-    state: () => ({
-      on,
-      limits: {
-        ...sandboxLimits,
-        ...(switches().unlistedLimits === "production" && productionLimits),
-        ...overrides,
-      },
-    }),
+    state: () => ({ on, limits: limits() }),
+    /** Begins all windows anew. */
     forget() {
-      counts = new Map();
-    },
-    reset() {
-      on = initiallyOn;
-      overrides = {};
       counts = new Map();
     },
   };

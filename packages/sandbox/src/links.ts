@@ -14,7 +14,7 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 /** What came of a session is told for so long after it. */
-export const SESSION_KEPT_MS = 6 * HOUR;
+const SESSION_KEPT_MS = 6 * HOUR;
 
 /** How long a link token lives. */
 export function linkTokenLife({ request }: Pick<LinkTokenRecord, "request">): number {

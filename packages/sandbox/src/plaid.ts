@@ -45,10 +45,7 @@ export function createPlaid({ seed, now, switches, limits, deliver, journal }: B
       world.commit();
     },
   );
-  const ids = createIds(seed, {
-    load: () => world.setting("chance"),
-    save: (state) => world.set("chance", state),
-  });
+  const ids = createIds(seed, world);
   const agenda = createAgenda(world, clock);
   const keys = createKeys(world, clock);
   const delivery = createDelivery({ world, clock, ids, keys, agenda }, deliver);

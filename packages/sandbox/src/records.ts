@@ -7,6 +7,7 @@ import {
   invalidField,
   list,
   object,
+  oneOf,
   orNull,
   text,
   words,
@@ -35,10 +36,7 @@ const trouble = kind(
   "an error",
   (value) => value === null || isRefusalCode((value as ItemTrouble | undefined)?.error_code),
 );
-const status = kind(
-  "a status",
-  (value) => value === "PENDING" || value === "DELIVERED" || value === "FAILED",
-);
+const status = oneOf("PENDING", "DELIVERED", "FAILED");
 
 const fields: {
   readonly [Name in Exclude<TableName, "faults" | "settings">]: FieldsOf<Tables[Name]>;

@@ -27,22 +27,19 @@ const tooManyInstitutionCalls = {
   message: 'rate limit exceeded for attempts to access "institutions get by id". please try again later',
   status: 429,
 };
-const noInvestmentAccounts = {
-  message:
-    "There are no valid investment account(s) associated with this Item. See https://plaid.com/docs/api/#item-errors for more information.",
-};
+const noInvestmentAccounts =
+  "There are no valid investment account(s) associated with this Item. See https://plaid.com/docs/api/#item-errors for more information.";
+
+/** A text alone is a message of which there is no more to say. */
+type Entry = Row | Row["message"];
 
 const byType = {
   ITEM_ERROR: {
-    ITEM_LOGIN_REQUIRED: {
-      message:
-        "the login details of this item have changed (credentials, MFA, or required user action) and a user login is required to update this information. use Link's update mode to restore the item to a good state",
-    },
-    ITEM_NOT_FOUND: {
-      message:
-        "The Item you requested cannot be found. This Item does not exist, has been previously removed via /item/remove, or has had access removed by the user.",
-    },
-    ITEM_CONCURRENTLY_DELETED: { message: "This item was deleted while the operation was in progress" },
+    ITEM_LOGIN_REQUIRED:
+      "the login details of this item have changed (credentials, MFA, or required user action) and a user login is required to update this information. use Link's update mode to restore the item to a good state",
+    ITEM_NOT_FOUND:
+      "The Item you requested cannot be found. This Item does not exist, has been previously removed via /item/remove, or has had access removed by the user.",
+    ITEM_CONCURRENTLY_DELETED: "This item was deleted while the operation was in progress",
     ITEM_LOCKED: {
       message:
         "the account is locked. prompt the user to visit the institution's site and unlock their account",
@@ -62,7 +59,7 @@ const byType = {
       message: "the provided MFA response(s) were not correct",
       display: "The provided MFA responses were not correct. Please try again.",
     },
-    INVALID_SEND_METHOD: { message: "the provided MFA send_method was invalid" },
+    INVALID_SEND_METHOD: "the provided MFA send_method was invalid",
     INVALID_PHONE_NUMBER: {
       message: "the provided phone number was invalid",
       display: "The provided phone number was invalid. Please try again.",
@@ -71,10 +68,8 @@ const byType = {
       message: "the provided OTP was invalid",
       display: "The provided OTP was invalid. Please try again.",
     },
-    INVALID_UPDATED_USERNAME: {
-      message:
-        "the username provided to /item/credentials/update does not match the original username for the item",
-    },
+    INVALID_UPDATED_USERNAME:
+      "the username provided to /item/credentials/update does not match the original username for the item",
     INSUFFICIENT_CREDENTIALS: {
       message: "insufficient authorization was provided to complete the request",
       display: "INSUFFICIENT_CREDENTIALS",
@@ -89,24 +84,18 @@ const byType = {
       display:
         "No valid accounts were found at the financial institution. Please visit your financial institution's website to confirm accounts are available.",
     },
-    NO_AUTH_ACCOUNTS: {
-      message:
-        "There are no valid checking or savings account(s) associated with this Item. See https://plaid.com/docs/api/#item-errors for more.",
-    },
+    NO_AUTH_ACCOUNTS:
+      "There are no valid checking or savings account(s) associated with this Item. See https://plaid.com/docs/api/#item-errors for more.",
     NO_INVESTMENT_ACCOUNTS: noInvestmentAccounts,
     NO_INVESTMENT_AUTH_ACCOUNTS: noInvestmentAccounts,
-    NO_LIABILITY_ACCOUNTS: {
-      message:
-        "There are no valid liability account(s) associated with this Item. See https://plaid.com/docs/api/#item-errors for more information.",
-    },
+    NO_LIABILITY_ACCOUNTS:
+      "There are no valid liability account(s) associated with this Item. See https://plaid.com/docs/api/#item-errors for more information.",
     ACCESS_NOT_GRANTED: {
       message: "access to this product was not granted for the account",
       display: "The user did not grant the necessary permissions for this product on their account.",
     },
-    MANUAL_VERIFICATION_REQUIRED: {
-      message:
-        "This Item could not be automatically verified. The user must manually verify their account through a separate Link session using the existing access token and with 'investments_auth' initialized in the 'products' array.",
-    },
+    MANUAL_VERIFICATION_REQUIRED:
+      "This Item could not be automatically verified. The user must manually verify their account through a separate Link session using the existing access token and with 'investments_auth' initialized in the 'products' array.",
     PASSWORD_RESET_REQUIRED: {
       message: "user must reset their password",
       display: "The user needs to reset their password for their account",
@@ -121,101 +110,76 @@ const byType = {
       message: "user must retry this operation",
       display: "The application timed out waiting for user input",
     },
-    PRODUCT_NOT_READY: {
-      message:
-        "the requested product is not yet ready. please provide a webhook or try the request again later",
-    },
+    PRODUCT_NOT_READY:
+      "the requested product is not yet ready. please provide a webhook or try the request again later",
     // The double "when" is Plaid's.
-    PRODUCT_NOT_ENABLED: {
-      message:
-        "A requested product was not enabled for the current access token. Please ensure it is included when when initializing Link and create the Item again.",
-    },
-    PRODUCTS_NOT_SUPPORTED: {
-      message: "the following products are not supported by this institution: {}",
-    },
-    INSTANT_MATCH_FAILED: {
-      message:
-        "Item cannot be verified through Instant Match. Ensure you are correctly enabling all auth features in Link.",
-    },
+    PRODUCT_NOT_ENABLED:
+      "A requested product was not enabled for the current access token. Please ensure it is included when when initializing Link and create the Item again.",
+    PRODUCTS_NOT_SUPPORTED: "the following products are not supported by this institution: {}",
+    INSTANT_MATCH_FAILED:
+      "Item cannot be verified through Instant Match. Ensure you are correctly enabling all auth features in Link.",
   },
   INVALID_INPUT: {
-    INVALID_ACCESS_TOKEN: { message: "could not find matching access token" },
-    INVALID_PUBLIC_TOKEN: { message: "could not find matching public token" },
-    INVALID_LINK_TOKEN: { message: "invalid link_token provided" },
-    INVALID_API_KEYS: { message: "invalid client_id or secret provided" },
-    INVALID_ACCOUNT_ID: { message: "failed to find requested account ID for requested item" },
-    INVALID_INSTITUTION: { message: "invalid institution_id provided" },
-    INVALID_PRODUCT: { message: "client is not authorized to access the following products: {}" },
-    INVALID_WEBHOOK_VERIFICATION_KEY_ID: {
-      message:
-        "invalid key_id provided. note that key_ids are specific to Plaid environments, and verification requests must be made to the same environment that the webhook was sent from",
-    },
-    INVALID_LINK_CUSTOMIZATION: {
-      message: "requested link customization is not set to update account selection",
-    },
-    INVALID_USER_ID: { message: "user.user_id must be a non-empty string" },
-    INVALID_USER_TOKEN: { message: "could not find matching user token" },
-    ADDITIONAL_CONSENT_REQUIRED: {
-      message: "client does not have user consent to access the PRODUCT_AUTH product",
-    },
-    USER_PERMISSION_REVOKED: {
-      message: "the holder of this account has revoked their permission for your application to access it",
-    },
-    UNAUTHORIZED_ENVIRONMENT: {
-      message:
-        "you are not authorized to create items in this api environment. Go to the Dashboard (https://dashboard.plaid.com) to see which environments you are authorized for.",
-    },
-    UNAUTHORIZED_ROUTE_ACCESS: {
-      message: "you are not authorized to access this route in this api environment.",
-    },
-    DIRECT_INTEGRATION_NOT_ENABLED: {
-      message:
-        "your client ID is only authorized to use Plaid Link. head to the docs (https://plaid.com/docs) to get started.",
-    },
-    INVALID_PROCESSOR_TOKEN: { message: null },
-    INVALID_AUDIT_COPY_TOKEN: { message: null },
-    INVALID_STRIPE_ACCOUNT: { message: "" },
-    INCORRECT_DEPOSIT_VERIFICATION: { message: "" },
-    TOO_MANY_VERIFICATION_ATTEMPTS: { message: "" },
+    INVALID_ACCESS_TOKEN: "could not find matching access token",
+    INVALID_PUBLIC_TOKEN: "could not find matching public token",
+    INVALID_LINK_TOKEN: "invalid link_token provided",
+    INVALID_API_KEYS: "invalid client_id or secret provided",
+    INVALID_ACCOUNT_ID: "failed to find requested account ID for requested item",
+    INVALID_INSTITUTION: "invalid institution_id provided",
+    INVALID_PRODUCT: "client is not authorized to access the following products: {}",
+    INVALID_WEBHOOK_VERIFICATION_KEY_ID:
+      "invalid key_id provided. note that key_ids are specific to Plaid environments, and verification requests must be made to the same environment that the webhook was sent from",
+    INVALID_LINK_CUSTOMIZATION: "requested link customization is not set to update account selection",
+    INVALID_USER_ID: "user.user_id must be a non-empty string",
+    INVALID_USER_TOKEN: "could not find matching user token",
+    ADDITIONAL_CONSENT_REQUIRED: "client does not have user consent to access the PRODUCT_AUTH product",
+    USER_PERMISSION_REVOKED:
+      "the holder of this account has revoked their permission for your application to access it",
+    UNAUTHORIZED_ENVIRONMENT:
+      "you are not authorized to create items in this api environment. Go to the Dashboard (https://dashboard.plaid.com) to see which environments you are authorized for.",
+    UNAUTHORIZED_ROUTE_ACCESS: "you are not authorized to access this route in this api environment.",
+    DIRECT_INTEGRATION_NOT_ENABLED:
+      "your client ID is only authorized to use Plaid Link. head to the docs (https://plaid.com/docs) to get started.",
+    INVALID_PROCESSOR_TOKEN: null,
+    INVALID_AUDIT_COPY_TOKEN: null,
+    INVALID_STRIPE_ACCOUNT: "",
+    INCORRECT_DEPOSIT_VERIFICATION: "",
+    TOO_MANY_VERIFICATION_ATTEMPTS: "",
     PROFILE_AUTHENTICATION_FAILED: {
       message: "the profile could not be authenticated",
       display: "We were not able to authenticate your access to this Plaid account.",
     },
   },
   INVALID_REQUEST: {
-    MISSING_FIELDS: { message: "the following required fields are missing: {}" },
-    UNKNOWN_FIELDS: { message: "the following fields are not recognized by this endpoint: {}" },
-    INVALID_FIELD: { message: "{}" },
-    INVALID_BODY: { message: "body could not be parsed as JSON" },
-    INVALID_HEADERS: { message: "the Content-Type header must be application/json" },
-    INVALID_CONFIGURATION: { message: "please ensure that the request body is formatted correctly" },
-    INCOMPATIBLE_API_VERSION: {
-      message:
-        "The public_key cannot be used for this endpoint as of version 2020-09-14 of the API. Please use the client_id and secret instead.",
-    },
-    SANDBOX_ONLY: {
-      message: "access to {} is only available in the sandbox environment at https://sandbox.plaid.com/",
-    },
+    MISSING_FIELDS: "the following required fields are missing: {}",
+    UNKNOWN_FIELDS: "the following fields are not recognized by this endpoint: {}",
+    INVALID_FIELD: "{}",
+    INVALID_BODY: "body could not be parsed as JSON",
+    INVALID_HEADERS: "the Content-Type header must be application/json",
+    INVALID_CONFIGURATION: "please ensure that the request body is formatted correctly",
+    INCOMPATIBLE_API_VERSION:
+      "The public_key cannot be used for this endpoint as of version 2020-09-14 of the API. Please use the client_id and secret instead.",
+    SANDBOX_ONLY: "access to {} is only available in the sandbox environment at https://sandbox.plaid.com/",
     NOT_FOUND: { message: "not found", status: 404 },
     NO_LONGER_AVAILABLE: {
       message: "This endpoint has been discontinued as of version '2020-09-14' of the API.",
       status: 404,
       documented: false,
     },
-    INVALID_ACCOUNT_NUMBER: { message: "The provided account number was invalid." },
+    INVALID_ACCOUNT_NUMBER: "The provided account number was invalid.",
   },
   INVALID_RESULT: {
-    PLAID_DIRECT_ITEM_IMPORT_RETURNED_INVALID_MFA: { message: "" },
+    PLAID_DIRECT_ITEM_IMPORT_RETURNED_INVALID_MFA: "",
   },
   INSTITUTION_ERROR: {
     INSTITUTION_DOWN: notResponding,
     INSTITUTION_NOT_RESPONDING: notResponding,
     INSTITUTION_NOT_AVAILABLE: notResponding,
-    INSTITUTION_NO_LONGER_SUPPORTED: { message: "this institution is no longer supported" },
-    INSTITUTION_NOT_ENABLED_IN_ENVIRONMENT: { message: "Institution not enabled in this environment" },
-    INSTITUTION_REGISTRATION_REQUIRED: { message: "not yet registered to create items for this institution" },
-    UNAUTHORIZED_INSTITUTION: { message: "not authorized to create items for this institution" },
-    UNSUPPORTED_RESPONSE: { message: "the data returned from the financial institution is not valid" },
+    INSTITUTION_NO_LONGER_SUPPORTED: "this institution is no longer supported",
+    INSTITUTION_NOT_ENABLED_IN_ENVIRONMENT: "Institution not enabled in this environment",
+    INSTITUTION_REGISTRATION_REQUIRED: "not yet registered to create items for this institution",
+    UNAUTHORIZED_INSTITUTION: "not authorized to create items for this institution",
+    UNSUPPORTED_RESPONSE: "the data returned from the financial institution is not valid",
   },
   RATE_LIMIT_EXCEEDED: {
     RATE_LIMIT: tooManyCalls,
@@ -253,34 +217,30 @@ const byType = {
     },
   },
   OAUTH_ERROR: {
-    INCORRECT_OAUTH_NONCE: { message: "nonce does not match" },
-    INCORRECT_LINK_TOKEN: { message: "link token does not match original link token" },
+    INCORRECT_OAUTH_NONCE: "nonce does not match",
+    INCORRECT_LINK_TOKEN: "link token does not match original link token",
     OAUTH_STATE_ID_NOT_FOUND: { message: "the provided oauth_state_id wasn't found", status: 404 },
     OAUTH_STATE_ID_ALREADY_PROCESSED: { message: null, status: 208 },
   },
   SANDBOX_ERROR: {
-    SANDBOX_PRODUCT_NOT_ENABLED: { message: "The {} product is not enabled on this item" },
-    SANDBOX_WEBHOOK_INVALID: {
-      message:
-        "Webhook for this item is either not set up, or invalid. Please update the item's webhook and try again.",
-    },
-    SANDBOX_TRANSFER_EVENT_TRANSITION_INVALID: { message: "" },
+    SANDBOX_PRODUCT_NOT_ENABLED: "The {} product is not enabled on this item",
+    SANDBOX_WEBHOOK_INVALID:
+      "Webhook for this item is either not set up, or invalid. Please update the item's webhook and try again.",
+    SANDBOX_TRANSFER_EVENT_TRANSITION_INVALID: "",
   },
   USER_ERROR: {
-    USER_NOT_FOUND: {
-      message:
-        "The User you requested cannot be found. This User does not exist or has had access removed by the user.",
-    },
+    USER_NOT_FOUND:
+      "The User you requested cannot be found. This User does not exist or has had access removed by the user.",
     INVALID_USER_IDENTITY_DATA: { message: "", status: 403 },
   },
   TRANSACTIONS_ERROR: {
-    TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION: { message: "" },
+    TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION: "",
   },
   RECAPTCHA_ERROR: {
-    RECAPTCHA_REQUIRED: { message: "" },
-    RECAPTCHA_BAD: { message: "" },
+    RECAPTCHA_REQUIRED: "",
+    RECAPTCHA_BAD: "",
   },
-} as const satisfies Record<string, Record<string, Row>>;
+} as const satisfies Record<string, Record<string, Entry>>;
 
 type CodesOf<Types> = Types extends Types ? keyof Types & string : never;
 /** An error code that the sandbox can answer with. */
@@ -290,7 +250,10 @@ type TypedRow = Row & { readonly type: string };
 /** Every row by its code. */
 export const refusalTable: ReadonlyMap<string, TypedRow> = new Map(
   Object.entries(byType).flatMap(([type, rows]) =>
-    Object.entries(rows).map(([code, row]): [string, TypedRow] => [code, { ...row, type }]),
+    Object.entries<Entry>(rows).map(([code, entry]): [string, TypedRow] => [
+      code,
+      entry !== null && typeof entry === "object" ? { ...entry, type } : { message: entry, type },
+    ]),
   ),
 );
 

@@ -3,6 +3,7 @@
 // Records are never changed in place; a snapshot is therefore cheap, and so is comparing two of them.
 
 import type { AccountBase, LinkTokenCreateRequest, LinkTokenGetSessionsResponse } from "sett";
+import type { ClockState } from "./clock.ts";
 import type { Fault } from "./faults.ts";
 import type { ItemTrouble } from "./refusals.ts";
 import type { Switches } from "./switches.ts";
@@ -106,7 +107,7 @@ export interface TaskRecord {
 
 /** What the sandbox was told about itself. Each is one record of the table `settings`. */
 export interface Settings {
-  readonly clock: { readonly offset: number } | { readonly stopped_at: number };
+  readonly clock: ClockState;
   readonly chance: readonly number[];
   readonly switches: Switches;
   readonly outbox: { readonly hold: boolean; readonly duplicate: number };
@@ -125,17 +126,19 @@ export interface Tables {
 }
 
 export type TableName = keyof Tables;
-const tableNames: readonly TableName[] = [
-  "items",
-  "access_tokens",
-  "public_tokens",
-  "link_tokens",
-  "keys",
-  "deliveries",
-  "tasks",
-  "faults",
-  "settings",
-];
+
+const noRecords = (): { [Name in TableName]: Map<string, Tables[Name]> } => ({
+  items: new Map(),
+  access_tokens: new Map(),
+  public_tokens: new Map(),
+  link_tokens: new Map(),
+  keys: new Map(),
+  deliveries: new Map(),
+  tasks: new Map(),
+  faults: new Map(),
+  settings: new Map(),
+});
+const tableNames = Object.keys(noRecords()) as TableName[];
 
 /** One change: the record that now stands under a key, or null where there is none any more. */
 export type Change = readonly [table: TableName, key: string, record: object | null];
@@ -170,9 +173,7 @@ export interface World {
 }
 
 export function createWorld(journal?: Journal): World {
-  type Records = { [Name in TableName]: Map<string, Tables[Name]> };
-  const empty = () => Object.fromEntries(tableNames.map((name) => [name, new Map()])) as Records;
-  let tables = empty();
+  let tables = noRecords();
   let pending = new Map<string, Change>();
   let epoch = 0;
 
@@ -212,7 +213,7 @@ export function createWorld(journal?: Journal): World {
       // Not through `pending`, which would keep the place of a record that was there before, and with it its turn.
       pending = new Map();
       journal?.append([...dropped, ...snapshot.changes]);
-      tables = empty();
+      tables = noRecords();
       for (const each of snapshot.changes) apply(each);
       epoch++;
     },

@@ -2,6 +2,7 @@
 // more than a day, and not at all where nearly everything is rejected; and receivers can be tried with the worst.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { plaidKeys, verifyWebhook } from "sett/webhook";
 import { REJECTION_SAMPLE } from "../src/index.ts";
@@ -284,6 +285,27 @@ test("duplicates and replays carry the same bytes; a replay as signed has the ol
   assert.equal(iatOf(again!.verification), iatOf(first!.verification) + 60);
   assert.equal(asSigned!.verification, first!.verification);
   assert.equal(asSigned!.text, first!.text);
+});
+
+test("a reset forgets the signatures of replays: the ids that come again are of other webhooks", async () => {
+  const plaid = await aPlaid();
+  const life = async (webhook_code: string, asSigned: boolean) => {
+    const { access_token } = await anItem(plaid);
+    await plaid.call("/sandbox/item/fire_webhook", { access_token, webhook_code });
+    await plaid.control.webhooks.idle();
+    plaid.control.webhooks.replay(plaid.control.webhooks.list()[0]!.webhook_message_id, { asSigned });
+    await plaid.control.webhooks.idle();
+    return plaid.control.webhooks.list()[1]!.webhook_message_id;
+  };
+  const before = await life("LOGIN_REPAIRED", true);
+  plaid.control.reset();
+  assert.equal(await life("NEW_ACCOUNTS_AVAILABLE", false), before);
+  const { text, verification } = plaid.received.at(-1)!;
+  const [, payload] = verification.split(".");
+  assert.equal(
+    JSON.parse(Buffer.from(payload!, "base64url").toString()).request_body_sha256,
+    createHash("sha256").update(text).digest("hex"),
+  );
 });
 
 test("every code of fire_webhook sends its own type, and leaves the Item as it was", async () => {

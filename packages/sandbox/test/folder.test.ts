@@ -90,6 +90,39 @@ const headers = {
   "PLAID-SECRET": "sandbox-secret",
 };
 
+test("faults of --faults are ordered once in a folder, and anew when the file says something else", async (t) => {
+  const data = aFolder(t);
+  const file = join(aFolder(t), "faults.json");
+  const locked = { path: "/item/get", times: 3, then: "ITEM_LOCKED" };
+  /** Starts, calls once where told, and ends; gives the faults that waited at first. */
+  const start = async (more: readonly string[], calls = 0) => {
+    const { child, url } = await aProcess(data, ...more);
+    const { faults } = (await (await fetch(`${url}/_sandbox/faults`)).json()) as { faults: object[] };
+    for (let call = 0; call < calls; call++)
+      await fetch(`${url}/item/get`, {
+        method: "POST",
+        headers,
+        body: '{"access_token":"access-sandbox-1"}',
+      });
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    return faults.map(({ id: _, ...order }: { id?: string }) => order);
+  };
+
+  writeFileSync(file, JSON.stringify([locked]));
+  assert.deepEqual(await start(["--faults", file], 1), [locked]);
+  assert.deepEqual(await start(["--faults", file], 1), [{ ...locked, times: 2 }]);
+  // Written otherwise, it says the same.
+  writeFileSync(file, JSON.stringify([locked], null, 2));
+  assert.deepEqual(await start(["--faults", file]), [{ ...locked, times: 1 }]);
+  assert.deepEqual(await start([], 1), [{ ...locked, times: 1 }]);
+  assert.deepEqual(await start(["--faults", file]), []);
+  writeFileSync(file, JSON.stringify([locked, { ...locked, path: "*" }]));
+  assert.deepEqual(await start(["--faults", file], 1), [locked, { ...locked, path: "*" }]);
+  writeFileSync(file, JSON.stringify([locked]));
+  assert.deepEqual(await start(["--faults", file]), [locked]);
+});
+
 for (const answers of [1, 2, 7, 40]) {
   test(`kill -9 after ${answers} answers, in the middle of more: everything answered is there`, async (t) => {
     const data = aFolder(t);

@@ -27,7 +27,8 @@ const products = new Set(
 export const linkTokenCreate: Handler<typeof endpoints.linkTokenCreate> = (request, plaid, asking) => {
   const { world, clock, ids } = plaid;
   check(request);
-  checkUser(request);
+  refuseUsers(request.user_id, request.user_token);
+  if (request.user === undefined) throw new Refusal("MISSING_FIELDS", "user");
   const item_id = request.access_token
     ? openItem(plaid, asking, request.access_token, "whatever").item_id
     : null;
@@ -96,15 +97,10 @@ function check({ language, country_codes, redirect_uri }: LinkTokenCreateRequest
 }
 
 /** Users are not modelled, so every `user_id` and `user_token` is an unknown one. */
-export function checkUser({
-  user,
-  user_id,
-  user_token,
-}: Pick<LinkTokenCreateRequest, "user" | "user_id" | "user_token">) {
+export function refuseUsers(user_id: string | undefined, user_token: string | undefined) {
   if (user_id !== undefined)
     throw new Refusal(user_id.startsWith("usr_") ? "USER_NOT_FOUND" : "INVALID_USER_ID");
   if (user_token !== undefined) throw new Refusal("INVALID_USER_TOKEN");
-  if (user === undefined) throw new Refusal("MISSING_FIELDS", "user");
 }
 
 function checkProducts(request: LinkTokenCreateRequest) {

@@ -5,7 +5,7 @@ import { createItem, issuePublicToken, openItem } from "../items.ts";
 import { fail, notify } from "../life.ts";
 import { Refusal } from "../refusals.ts";
 import { firedWebhook } from "../fired.ts";
-import { checkUser } from "./link.ts";
+import { refuseUsers } from "./link.ts";
 import type { Handler } from "./handler.ts";
 
 export const sandboxPublicTokenCreate: Handler<typeof endpoints.sandboxPublicTokenCreate> = (
@@ -13,8 +13,7 @@ export const sandboxPublicTokenCreate: Handler<typeof endpoints.sandboxPublicTok
   plaid,
   { client_id },
 ) => {
-  if (user_id !== undefined || user_token !== undefined)
-    checkUser({ ...(user_id !== undefined && { user_id }), ...(user_token !== undefined && { user_token }) });
+  refuseUsers(user_id, user_token);
   const item = createItem(plaid, {
     client_id,
     institution_id,
