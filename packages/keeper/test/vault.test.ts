@@ -1,7 +1,8 @@
 // The vault over both databases, and the ring's file.
 
 import assert from "node:assert/strict";
-import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { chmod, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { addKeyToFile, createKeyFile, localKeyRing, newKey, readKeyFile } from "../src/vault/ring.ts";
@@ -35,7 +36,14 @@ test("a key that was being added when the process ended is taken up, if it is wh
   await createKeyFile(path);
   const former = String(await readKeyFile(path));
   const left = `${newKey()}\n`;
-  const leave = (text: string) => writeFile(`${path}.new`, text, { mode: 0o600 });
+  const leave = async (text: string, secondsAgo = 11) => {
+    await writeFile(`${path}.new`, text, { mode: 0o600 });
+    const then = Date.now() / 1_000 - secondsAgo;
+    await utimes(`${path}.new`, then, then);
+  };
+  await leave(left + former, 0);
+  await assert.rejects(addKeyToFile(path), { code: "EEXIST", message: /another process adds a key/ });
+  assert.equal(String(await readKeyFile(path)), former);
   await leave(left + former);
   assert.equal(String(await addKeyToFile(path)), left + former);
   assert.equal(String(await readKeyFile(path)), left + former);
@@ -72,4 +80,23 @@ test("a ring that is no ring is refused", () => {
   ]) {
     assert.throws(() => localKeyRing(text), TypeError, JSON.stringify(text));
   }
+});
+
+test("a key that somebody else adds at the same moment is kept", async () => {
+  const folder = newFolder();
+  await mkdir(folder);
+  const path = join(folder, "kek");
+  const [former, theirs] = [`${newKey()}\n`, `${newKey()}\n`];
+  // What is read from a pipe ends when the test says so.
+  execFileSync("mkfifo", ["-m", "600", path]);
+  const adding = addKeyToFile(path);
+  const pipe = await open(path, "w");
+  await pipe.writeFile(former);
+  await writeFile(`${path}.theirs`, theirs + former, { mode: 0o600 });
+  await rename(`${path}.theirs`, path);
+  await pipe.close();
+  const ring = String(await adding);
+  assert.ok(ring.endsWith(theirs + former));
+  assert.equal(String(await readKeyFile(path)), ring);
+  assert.equal(ring.split("\n").length, 4);
 });

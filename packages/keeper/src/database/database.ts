@@ -131,19 +131,15 @@ function database(engine: Engine): Database {
     },
     read: (work, { patienceMs } = {}) =>
       asSaid(() => (patienceMs === undefined ? work(engine.sql) : engine.read(work, patienceMs))),
-    statement: <Values extends object, Row>(
-      build: (sql: Sql, value: <Name extends keyof Values>(name: Name) => Values[Name]) => Compilable<Row>,
-    ) => {
-      const compiled = build(engine.sql, <Name extends keyof Values>(name: Name) => {
-        return new Later(name) as unknown as Values[Name]; // a value, as far as Kysely looks
-      }).compile();
+    statement: (build) => {
+      const compiled = build(engine.sql, (name) => new Later(name) as never).compile(); // a value, as far as Kysely looks
       // Not through `asSaid`: with every function that waits for another one, so quick a statement is slower.
       return async (values) => {
         const parameters = compiled.parameters.map((parameter) =>
-          parameter instanceof Later ? values[parameter.name as keyof object] : parameter,
+          parameter instanceof Later ? values[parameter.name as keyof typeof values] : parameter,
         );
         try {
-          return ok((await engine.run({ ...compiled, parameters })).rows as Row[]);
+          return ok((await engine.run({ ...compiled, parameters })).rows as never[]);
         } catch (error) {
           return said(error);
         }

@@ -40,43 +40,45 @@ export const databaseFailure = (
   more: Partial<DatabaseFailure> = {},
 ): DatabaseFailure => ({ kind, committed: "no", constraint: null, code: null, detail, ...more });
 
+/** What a database's code means: the first that fits. */
+type ByCode<Meaning> = readonly (readonly [RegExp, Meaning])[];
+
+const meaningOf = <Meaning>(table: ByCode<Meaning>, code: string): Meaning | undefined =>
+  table.find(([pattern]) => pattern.test(code))?.[1];
+
+const sqliteKinds: ByCode<DatabaseFailure["kind"]> = [
+  [/^SQLITE_(BUSY|LOCKED)/, "busy"],
+  [/^SQLITE_FULL/, "full"],
+  [/^SQLITE_CONSTRAINT/, "constraint"],
+  [/^SQLITE_(CORRUPT|NOTADB)/, "damaged"],
+  [/^SQLITE_(IOERR|CANTOPEN|READONLY|PROTOCOL)/, "unavailable"],
+];
+
+const sqliteConstraints: ByCode<DatabaseFailure["constraint"]> = [
+  [/UNIQUE|PRIMARYKEY/, "unique"],
+  [/FOREIGNKEY/, "foreign-key"],
+  [/CHECK/, "check"],
+  [/NOTNULL/, "not-null"],
+];
+
 /** Of an error that better-sqlite3 threw; anything else (a value that it cannot bind) is a mistake and stays itself. */
 export function fromSqlite(thrown: unknown): unknown {
   if (thrown instanceof DatabaseError) return thrown;
   const { code, message } = thrown as { code?: unknown; message?: unknown };
   if (typeof code !== "string" || !code.startsWith("SQLITE_")) return thrown;
-  const kind = /^SQLITE_(BUSY|LOCKED)/.test(code)
-    ? "busy"
-    : /^SQLITE_FULL/.test(code)
-      ? "full"
-      : /^SQLITE_CONSTRAINT/.test(code)
-        ? "constraint"
-        : /^SQLITE_(CORRUPT|NOTADB)/.test(code)
-          ? "damaged"
-          : /^SQLITE_(IOERR|CANTOPEN|READONLY|PROTOCOL)/.test(code)
-            ? "unavailable"
-            : "refused";
-  const constraint = /UNIQUE|PRIMARYKEY/.test(code)
-    ? "unique"
-    : /FOREIGNKEY/.test(code)
-      ? "foreign-key"
-      : /CHECK/.test(code)
-        ? "check"
-        : /NOTNULL/.test(code)
-          ? "not-null"
-          : null;
+  const kind = meaningOf(sqliteKinds, code) ?? "refused";
+  const constraint = meaningOf(sqliteConstraints, code) ?? null;
   return new DatabaseError(databaseFailure(kind, String(message), { code, constraint }));
 }
 
-const postgresConstraints = {
-  23505: "unique",
-  23503: "foreign-key",
-  23514: "check",
-  23502: "not-null",
-} as const;
+const postgresConstraints: ByCode<DatabaseFailure["constraint"]> = [
+  [/^23505/, "unique"],
+  [/^23503/, "foreign-key"],
+  [/^23514/, "check"],
+  [/^23502/, "not-null"],
+];
 
-/** By the beginning of PostgreSQL's code; the first that fits. */
-const postgresKinds: readonly (readonly [RegExp, DatabaseFailure["kind"]])[] = [
+const postgresKinds: ByCode<DatabaseFailure["kind"]> = [
   [/^(40001|40P01|55P03|57014)/, "busy"],
   [/^53100/, "full"],
   [/^23/, "constraint"],
@@ -92,11 +94,8 @@ export function fromPostgres(thrown: unknown): DatabaseError {
   const { code, message } = Object(thrown) as { code?: unknown; message?: unknown };
   // Not told by its code alone: EPIPE has five letters too.
   const state = thrown instanceof pg.DatabaseError ? String(thrown.code) : null;
-  const constraint = postgresConstraints[state as unknown as keyof typeof postgresConstraints] ?? null;
-  const kind =
-    state === null
-      ? "unavailable"
-      : (postgresKinds.find(([beginning]) => beginning.test(state))?.[1] ?? "refused");
+  const kind = state === null ? "unavailable" : (meaningOf(postgresKinds, state) ?? "refused");
+  const constraint = meaningOf(postgresConstraints, state ?? "") ?? null;
   return new DatabaseError(
     databaseFailure(kind, String(message), { code: typeof code === "string" ? code : null, constraint }),
   );

@@ -157,7 +157,7 @@ export async function openPostgres(
     const statement = atOnce(plan);
     return gathered(async (given: Given) => {
       const asked = statement(given);
-      if (asked) await onItsOwn(CompiledQuery.raw(asked.sql, asked.parameters));
+      if (asked) await onItsOwn(asked);
     });
   };
 

@@ -20,6 +20,8 @@ export type Environment = "sandbox" | "production";
 
 /** What a call that cannot be repeated is about to do, or did; of `update-mode`, for which Item a link token was made. */
 export type IntentKind = "exchange" | "rotate" | "remove" | "webhook" | "import" | "update-mode";
+/** For queries by Item: their index leaves exchanges out, and SQLite takes it only where they say so word for word. */
+export const notExchange = ["intents.kind", "<>", "exchange"] as const;
 
 /** How it ended. `lost` (an exchange) and `stranded` (a rotation): Plaid may have done it and nobody has the token. */
 export type IntentOutcome = "done" | "not-done" | "lost" | "stranded";

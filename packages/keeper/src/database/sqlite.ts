@@ -9,7 +9,7 @@ import { dirname, resolve } from "node:path";
 import type { QueryResult } from "kysely";
 import { createSql, type Run } from "./connection.ts";
 import { sqlite } from "./differences.ts";
-import { closedFailure, perform, type Engine, type Work } from "./engine.ts";
+import { closedFailure, perform, type Engine, type Outcome, type Work } from "./engine.ts";
 import { databaseFailure, DatabaseError, fromSqlite } from "./failure.ts";
 import { byRow, type Given, type Plan } from "./together.ts";
 
@@ -19,13 +19,10 @@ const busyMs = 10_000;
 const batchMs = 20;
 const maxStatements = 500;
 
-/** Statements that need nothing but SQLite: done in one go, so that a batch of them never gives up its turn. */
-type AtOnce = () => void;
-
 interface Waiting {
-  readonly work: Work<unknown> | AtOnce;
-  readonly atOnce: boolean;
-  readonly patience: number;
+  readonly work: () => Outcome<unknown> | Promise<Outcome<unknown>>;
+  /** It hardly ever fails, and is done without a savepoint first. */
+  readonly isSafe: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -101,25 +98,26 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
     return () => void statement.run();
   }) as [() => void, () => void, () => void, () => void, () => void, () => void];
 
-  const transaction = <Value>(work: Work<Value>, patience = patienceMs): Promise<Value> =>
-    new Promise<Value>((resolve, reject) => {
+  const queued = (work: Waiting["work"], isSafe: boolean) =>
+    new Promise<unknown>((resolve, reject) => {
       if (closed) return reject(closedFailure());
-      queue.push({ work, atOnce: false, patience, resolve, reject } as Waiting);
+      queue.push({ work, isSafe, resolve, reject });
       draining ??= drain();
     });
 
+  const transaction = <Value>(work: Work<Value>, patience = patienceMs) =>
+    queued(() => perform(work, bind(onWriter), patience), false) as Promise<Value>;
+
   const together = (plan: Plan) => {
     const steps = byRow(plan).map((step) => ({ ...step, statement: fromWriter(step.sql).statement }));
-    return (given: Given) =>
-      new Promise<void>((resolve, reject) => {
-        if (closed) return reject(closedFailure());
-        const work = () => {
-          for (const { over, names, statement } of steps)
-            for (const row of given[over]!) statement.run(...names.map((name) => row[name]));
-        };
-        queue.push({ work, atOnce: true, patience: 0, resolve: () => resolve(), reject });
-        draining ??= drain();
-      });
+    return (given: Given) => {
+      const work = () => {
+        for (const { over, names, statement } of steps)
+          for (const row of given[over]!) statement.run(...names.map((name) => row[name]));
+        return { commit: true, value: undefined };
+      };
+      return queued(work, true) as Promise<void>;
+    };
   };
 
   const onWriter: Run = ({ sql, parameters }) => execute(fromWriter(sql), parameters);
@@ -142,7 +140,7 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
         for (const { reject } of queue.splice(0)) reject(error);
         continue;
       }
-      again = await batch(again || !queue[0]!.atOnce);
+      again = await batch(again || !queue[0]!.isSafe);
     }
     // In the same breath as the look at the queue: whoever comes after it starts anew.
     draining = undefined;
@@ -155,12 +153,14 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
     const end = performance.now() + batchMs;
     let committing = false;
     try {
-      while (queue.length > 0 && performance.now() < end && (withSavepoints || queue[0]!.atOnce)) {
+      while (queue.length > 0 && performance.now() < end && (withSavepoints || queue[0]!.isSafe)) {
         const waiting = queue.shift()!;
         members.push(waiting);
-        if (!waiting.atOnce) tell.push(await member(waiting));
-        else if (withSavepoints) tell.push(memberAtOnce(waiting));
-        else tell.push(doneAtOnce(waiting));
+        if (withSavepoints) tell.push(await apart(waiting));
+        else {
+          const { value } = await waiting.work();
+          tell.push(() => waiting.resolve(value));
+        }
       }
       committing = true;
       commit();
@@ -184,42 +184,23 @@ function engine(writer: Handle, reader: Handle, patienceMs: number): Engine {
   }
 
   /** Does one piece of work in its savepoint. Gives what is to be told once the batch is on disk; throws if all is lost. */
-  async function member({ work, patience, resolve, reject }: Waiting): Promise<() => void> {
+  async function apart({ work, resolve, reject }: Waiting): Promise<() => void> {
     savepoint();
     let tell: () => void;
     let keep = false;
     try {
-      const { commit, value } = await perform(work as Work<unknown>, bind(onWriter), patience);
+      const { commit, value } = await work();
       keep = commit;
       tell = () => resolve(value);
-    } catch (error) {
+    } catch (thrown) {
       // Out of disk or memory, SQLite itself has rolled everything back.
-      if (!writer.inTransaction) throw error;
+      if (!writer.inTransaction) throw thrown;
+      const error = fromSqlite(thrown);
       tell = () => reject(error);
     }
     if (!keep) back();
     release();
     return tell;
-  }
-
-  function memberAtOnce(waiting: Waiting): () => void {
-    savepoint();
-    let tell: () => void;
-    try {
-      tell = doneAtOnce(waiting);
-    } catch (thrown) {
-      const error = fromSqlite(thrown);
-      if (!writer.inTransaction) throw error;
-      back();
-      tell = () => waiting.reject(error);
-    }
-    release();
-    return tell;
-  }
-
-  function doneAtOnce({ work, resolve }: Waiting): () => void {
-    (work as AtOnce)();
-    return () => resolve(undefined);
   }
 
   return {

@@ -2,10 +2,9 @@
 // values, and are done for any number of rows, all or nothing. PostgreSQL gets all of them as one statement, so that
 // there is one round trip and no BEGIN; SQLite runs each for each row, which is far quicker than JSON or VALUES lists.
 
-import type { Compilable } from "kysely";
+import { CompiledQuery, type Compilable } from "kysely";
 import type { Sql } from "./connection.ts";
-
-export type Kind = "text" | "bytes" | "integer";
+import { postgresKinds, type Kind } from "./differences.ts";
 
 /** The columns of a table of values. */
 export type Kinds = Readonly<Record<string, Kind>>;
@@ -69,21 +68,19 @@ export function byRow({ tables, steps }: Plan): readonly { over: string; names: 
   });
 }
 
-const types = { text: "text", bytes: "bytea", integer: "bigint" } as const;
-
 /**
  * For PostgreSQL: one statement, without the steps that have nothing to do; undefined where none has. A table of one row
  * takes a parameter a column, which takes a third of the time of an array each. No step sees what another does, and no
  * foreign key is looked at before the end.
  */
-export function atOnce({ tables, steps }: Plan): (given: Given) => Statement | undefined {
+export function atOnce({ tables, steps }: Plan): (given: Given) => CompiledQuery | undefined {
   const texts = new Map<string, string>();
   const textFor = (present: readonly Present[]): string => {
     let number = 0;
     const parts = present.map(({ table, single }) => {
       const columns = Object.entries(tables[table]!);
       const values = columns
-        .map(([, kind]) => `$${++number}::${types[kind]}${single ? "" : "[]"}`)
+        .map(([, kind]) => `$${++number}::${postgresKinds[kind]}${single ? "" : "[]"}`)
         .join(", ");
       const names = list(columns.map(([name]) => name));
       return `${quoted(table)} (${names}) as (select ${single ? values : `* from unnest(${values})`})`;
@@ -106,7 +103,7 @@ export function atOnce({ tables, steps }: Plan): (given: Given) => Statement | u
         return single ? column[0] : column;
       }),
     );
-    return { sql, parameters };
+    return CompiledQuery.raw(sql, parameters);
   };
 }
 
@@ -114,9 +111,4 @@ export function atOnce({ tables, steps }: Plan): (given: Given) => Statement | u
 interface Present {
   readonly table: string;
   readonly single: boolean;
-}
-
-export interface Statement {
-  readonly sql: string;
-  readonly parameters: unknown[];
 }

@@ -56,18 +56,13 @@ type MayGo = (gone: readonly string[]) => Promise<boolean>;
 /** `settled`: it was settled before it was on disk, and need not be there any more. */
 export type Kept = "kept" | "settled";
 
-interface Waiting {
+interface Waiting extends PromiseWithResolvers<Result<Kept, unknown>> {
   /** Of the record; undefined for what only says that one is settled. */
   readonly id: string | undefined;
   /** Whether it must be on disk before anybody relies on it. */
   readonly sync: boolean;
   /** Its bytes; called when its turn has come. */
   readonly make: () => Promise<Result<Buffer, unknown>>;
-  readonly done: (result: Result<Kept, unknown>) => void;
-  readonly fail: (thrown: unknown) => void;
-  readonly over: Promise<Result<Kept, unknown>>;
-  /** `queued`: not a byte of it is in a file yet. */
-  state: "queued" | "writing" | "settled";
 }
 
 /** Taken in advance, written with zeros: a sync then has no file size to write, and a full disk leaves room for this much. */
@@ -102,8 +97,9 @@ export class Escrow {
   /** Found in journals that were taken over, and not told yet. */
   #untold: Pick<Replay, "damage" | "torn"> = { damage: [], torn: 0 };
   #mayGo: MayGo = async () => true;
-  readonly #queue: Waiting[] = [];
-  /** Records on their way to the disk. */
+  /** Whose turn has not come: not a byte of it is in a file yet. */
+  readonly #queue = new Set<Waiting>();
+  /** Records on their way to the disk, in the queue or past it. */
   readonly #coming = new Map<string, Waiting>();
   #pumping: Promise<void> | undefined;
   #closed = false;
@@ -158,13 +154,12 @@ export class Escrow {
    */
   async settle(id: string): Promise<Result<undefined, EscrowFailure>> {
     const coming = this.#coming.get(id);
-    if (coming?.state === "queued") {
+    if (coming && this.#queue.delete(coming)) {
       this.#coming.delete(id);
-      coming.state = "settled";
-      coming.done(ok("settled"));
+      coming.resolve(ok("settled"));
       return ok(undefined);
     }
-    if (coming) void (await coming.over.catch(() => {})); // what went wrong is told to whoever recorded it
+    if (coming) void (await coming.promise.catch(() => {})); // what went wrong is told to whoever recorded it
     const theirs = this.#strike(id);
     const own = this.#live.delete(id);
     if (!own && !theirs) return ok(undefined);
@@ -251,28 +246,22 @@ export class Escrow {
     sync = id !== undefined,
   ): Promise<Result<Kept, EscrowFailure | Problem>> {
     if (this.#closed) throw new TypeError("the escrow has been closed");
-    const {
-      promise: over,
-      resolve,
-      reject: fail,
-    } = Promise.withResolvers<Result<Kept, EscrowFailure | Problem>>();
-    const done = resolve as Waiting["done"];
-    const waiting: Waiting = { id, sync, make, done, fail, over, state: "queued" };
-    this.#queue.push(waiting);
+    const waiting: Waiting = { id, sync, make, ...Promise.withResolvers<Result<Kept, unknown>>() };
+    this.#queue.add(waiting);
     if (id !== undefined) this.#coming.set(id, waiting);
     this.#pumping ??= this.#pump();
-    return over;
+    return waiting.promise as Promise<Result<Kept, EscrowFailure | Problem>>;
   }
 
   /** Writes all that waits in one go, and syncs once if any of it is to be. What goes wrong goes to those who wait, never out of here. */
   async #pump(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#queue.size > 0) {
       // A database that is at hand commits in the next round of the event loop, and then there is nothing to write.
       await new Promise(setImmediate);
       await new Promise(setImmediate);
-      const batch = this.#queue.splice(0).filter(({ state }) => state === "queued");
+      const batch = [...this.#queue];
+      this.#queue.clear();
       if (batch.length === 0) continue;
-      for (const waiting of batch) waiting.state = "writing";
       const made = await Promise.allSettled(batch.map(({ make }) => make()));
       const whole = batch.flatMap(({ sync }, at) => {
         const one = made[at]!;
@@ -283,14 +272,14 @@ export class Escrow {
         (thrown: unknown) => err(failureOf(thrown)),
       );
       if (!outcome.ok) this.#broken = true;
-      for (const [at, { id, done, fail }] of batch.entries()) {
+      for (const [at, { id, resolve, reject }] of batch.entries()) {
         const one = made[at]!;
         if (id !== undefined) this.#coming.delete(id);
-        if (one.status === "rejected") fail(one.reason);
-        else if (!one.value.ok) done(one.value);
+        if (one.status === "rejected") reject(one.reason);
+        else if (!one.value.ok) resolve(one.value);
         else {
           if (outcome.ok && id !== undefined) this.#live.set(id, one.value.value);
-          done(outcome);
+          resolve(outcome);
         }
       }
     }

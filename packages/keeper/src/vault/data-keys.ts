@@ -3,12 +3,12 @@
 // processes and crashes. A key that another process has closed is let go of in time, or at the first sign of it.
 
 import { randomBytes, type KeyObject } from "node:crypto";
-import { err, ok, type Result } from "sett";
+import { ok, type Result } from "sett";
 import type { Database } from "../database/database.ts";
 import type { Environment } from "../database/schema.ts";
 import type { VaultFailure } from "./failure.ts";
 import type { KeyRing } from "./ring.ts";
-import { databaseDown, WrappedKeys, type PortableKey } from "./wrapped-keys.ts";
+import { WrappedKeys, type PortableKey } from "./wrapped-keys.ts";
 
 export interface KeyPolicy {
   /** How many seals one key may make before the next epoch begins. With random nonces of 96 bits, 2^30 leaves a chance of 2^-37 that any two are the same. */
@@ -36,13 +36,13 @@ interface WriteKey {
 }
 
 export class DataKeys {
-  readonly #database: Database;
   readonly #wrapped: WrappedKeys;
-  readonly #environment: Environment;
+  readonly #database: Pick<Database, "dangling">;
+  readonly #fingerprintId: string;
   readonly #now: () => number;
   readonly #policy: KeyPolicy;
   readonly #kept = new Map<string, KeyObject>();
-  readonly #fetching = new Map<string, Promise<Result<undefined, VaultFailure>>>();
+  readonly #fetching = new Map<string, Promise<Result<KeyObject, VaultFailure>>>();
   #write: WriteKey | undefined;
   #renewing: Promise<Result<undefined, VaultFailure>> | undefined;
   #portable: (PortableKey & { left: number }) | undefined;
@@ -56,35 +56,21 @@ export class DataKeys {
     now: () => number,
     policy: KeyPolicy,
   ) {
-    this.#database = database;
     this.#wrapped = new WrappedKeys(database, ring, environment, now);
-    this.#environment = environment;
+    this.#database = database;
+    this.#fingerprintId = `fingerprint-${environment}`;
     this.#now = now;
     this.#policy = policy;
   }
 
-  // Keys are lent, not given: `use` runs at once and keeps nothing.
-
-  /** Lends the key to seal with now, for one seal. */
-  async forSealing<Value>(
-    use: (key: KeyObject, keyId: string) => Value,
-  ): Promise<Result<Value, VaultFailure>> {
+  /** The key to seal with now, for one seal. */
+  async forSealing(): Promise<Result<Pick<WriteKey, "keyId" | "key">, VaultFailure>> {
     for (;;) {
       const write = this.#fresh();
       if (write) {
         write.left--;
-        return ok(use(write.key, write.keyId));
+        return ok(write);
       }
-      const renewed = await this.#renewOnce();
-      if (!renewed.ok) return renewed;
-    }
-  }
-
-  /** The id of the key to seal with now. */
-  async writeKeyId(): Promise<Result<string, VaultFailure>> {
-    for (;;) {
-      const write = this.#fresh();
-      if (write) return ok(write.keyId);
       const renewed = await this.#renewOnce();
       if (!renewed.ok) return renewed;
     }
@@ -95,65 +81,48 @@ export class DataKeys {
     this.#looks++;
   }
 
-  /** Lends the key with this id. */
-  withId<Value>(keyId: string, use: (key: KeyObject) => Value): Promise<Result<Value, VaultFailure>> {
-    return this.#withKept(keyId, () => this.#wrapped.fetch(keyId), use);
+  /** The key with this id. */
+  withId(keyId: string): Promise<Result<KeyObject, VaultFailure>> {
+    return this.#keptOr(keyId, () => this.#wrapped.fetch(keyId));
   }
 
-  /** Lends a key that does not come from the database, with its wrapped self, for one seal. */
-  async forPortable<Value>(
-    use: (key: KeyObject, wrapped: Uint8Array) => Value,
-  ): Promise<Result<Value, VaultFailure>> {
-    for (;;) {
-      const portable = this.#portable;
-      if (portable && portable.left > 0) {
-        portable.left--;
-        return ok(use(portable.key, portable.wrapped));
-      }
+  /** A key that does not come from the database, with its wrapped self, for one seal. */
+  async forPortable(): Promise<Result<PortableKey, VaultFailure>> {
+    let portable = this.#portable;
+    if (!portable || portable.left <= 0) {
       this.#refuseIfClosed();
       const made = await this.#wrapped.makePortable();
       if (!made.ok) return made;
       this.#refuseIfClosed();
-      this.#portable = { ...made.value, left: this.#policy.sealsPerKey };
+      portable = this.#portable = { ...made.value, left: this.#policy.sealsPerKey };
     }
+    portable.left--;
+    return ok(portable);
   }
 
-  /** Lends the key that an envelope carries. */
-  withWrapped<Value>(
-    wrapped: Uint8Array,
-    use: (key: KeyObject) => Value,
-  ): Promise<Result<Value, VaultFailure>> {
+  /** The key that an envelope carries. */
+  fromWrapped(wrapped: Uint8Array): Promise<Result<KeyObject, VaultFailure>> {
     const text = Buffer.from(wrapped).toString("base64");
-    return this.#withKept(`portable ${text}`, () => this.#wrapped.openPortable(wrapped), use);
+    return this.#keptOr(`portable ${text}`, () => this.#wrapped.openPortable(wrapped));
   }
 
-  /** Lends the one key of the fingerprints, made when it is first wanted. */
-  async forFingerprint<Value>(use: (key: KeyObject) => Value): Promise<Result<Value, VaultFailure>> {
-    const keyId = `fingerprint-${this.#environment}`;
-    const found = await this.withId(keyId, use);
+  /** The one key of the fingerprints, made when it is first wanted. */
+  async forFingerprints(): Promise<Result<KeyObject, VaultFailure>> {
+    const found = await this.withId(this.#fingerprintId);
     if (found.ok || found.error.kind !== "unknown-key") return found;
-    const made = await this.#wrapped.make("fingerprint", keyId, 0);
-    return made.ok ? this.withId(keyId, use) : made;
+    const made = await this.#wrapped.make("fingerprint", this.#fingerprintId, 0);
+    return made.ok ? this.withId(this.#fingerprintId) : made;
   }
 
   /** Finds out early whether the ring fits the database. */
   async check(): Promise<Result<undefined, VaultFailure>> {
-    const newest = await this.#database.read((sql) =>
-      sql
-        .selectFrom("keys")
-        .select("key_id")
-        .where("environment", "=", this.#environment)
-        .orderBy("created_at", "desc")
-        .limit(1)
-        .executeTakeFirst(),
-    );
-    if (!newest.ok) return err(databaseDown(newest.error, null));
-    if (newest.value) {
-      const key = await this.withId(newest.value.key_id, () => undefined);
-      if (!key.ok) return key;
-    }
+    const newest = await this.#wrapped.newest();
+    if (!newest.ok) return newest;
+    const key = newest.value === undefined ? undefined : await this.withId(newest.value);
+    if (key && !key.ok) return key;
     // Made now, so that nothing is missing when Plaid has answered.
-    return this.forPortable(() => undefined);
+    const portable = await this.forPortable();
+    return portable.ok ? ok(undefined) : portable;
   }
 
   /** Ends the epoch: nothing is sealed any more with the keys there were, here at once, elsewhere within `freshMs`. */
@@ -162,20 +131,10 @@ export class DataKeys {
     const keyId = newKeyId();
     const made = await this.#wrapped.make("seal", keyId, this.#policy.block);
     if (!made.ok) return made;
-    const closed = await this.#database.read((sql) =>
-      sql
-        .updateTable("keys")
-        .set({ closed_at: this.#now() })
-        .where("environment", "=", this.#environment)
-        .where("purpose", "=", "seal")
-        .where("closed_at", "is", null)
-        .where("key_id", "<>", keyId)
-        .execute(),
-    );
-    if (!closed.ok) return err(databaseDown(closed.error, null));
+    const closed = await this.#wrapped.closeOthers(keyId);
+    if (!closed.ok) return closed;
     this.lookAgain(); // a renewal that is under way may bring a key of before
-    const doubts = this.#doubts;
-    const writing = await this.withId(keyId, (key) => this.#writeWith(keyId, key, doubts));
+    const writing = await this.#writeWith(keyId, this.#doubts);
     return writing.ok ? ok(keyId) : writing;
   }
 
@@ -185,11 +144,11 @@ export class DataKeys {
     return this.#wrapped.rewrap();
   }
 
-  /** Forgets one key, or all of them for good. */
   forget(keyId: string): void {
     this.#kept.delete(keyId);
   }
 
+  /** Forgets all of them for good. */
   close(): void {
     this.#closed = true;
     this.#kept.clear();
@@ -228,82 +187,59 @@ export class DataKeys {
     const write = this.#write;
     const doubts = this.#doubts;
     if (write && write.left > 0) {
-      const still = await this.#database.read((sql) =>
-        sql
-          .selectFrom("keys")
-          .select("key_id")
-          .where("key_id", "=", write.keyId)
-          .where("closed_at", "is", null)
-          .executeTakeFirst(),
-      );
-      if (!still.ok) return err(databaseDown(still.error, write.keyId));
+      const still = await this.#wrapped.isOpen(write.keyId);
+      if (!still.ok) return still;
       if (still.value) {
         write.checkedAt = this.#now();
         write.doubts = doubts;
         return ok(undefined);
       }
     }
-    const taken = await this.#database.read((sql) =>
-      sql
-        .updateTable("keys")
-        .set((row) => ({ reserved: row("reserved", "+", block) }))
-        .where("key_id", "=", (key) =>
-          key
-            .selectFrom("keys")
-            .select("key_id")
-            .where("environment", "=", this.#environment)
-            .where("purpose", "=", "seal")
-            .where("closed_at", "is", null)
-            .where("reserved", "<=", sealsPerKey - block)
-            .orderBy("created_at", "desc")
-            .orderBy("key_id")
-            .limit(1),
-        )
-        // Said again because another process may have been quicker (READ COMMITTED looks at the row once more).
-        .where("closed_at", "is", null)
-        .where("reserved", "<=", sealsPerKey - block)
-        .returning("key_id")
-        .executeTakeFirst(),
-    );
-    if (!taken.ok) return err(databaseDown(taken.error, null));
-    let keyId = taken.value?.key_id;
+    const taken = await this.#wrapped.take(block, sealsPerKey);
+    if (!taken.ok) return taken;
+    let keyId = taken.value;
     if (keyId === undefined) {
       keyId = newKeyId();
       const made = await this.#wrapped.make("seal", keyId, block);
       if (!made.ok) return made;
     }
-    return this.withId(keyId, (key) => this.#writeWith(keyId, key, doubts));
+    return this.#writeWith(keyId, doubts);
   }
 
-  #writeWith(keyId: string, key: KeyObject, doubts: number): undefined {
-    this.#write = { keyId, key, left: this.#policy.block, checkedAt: this.#now(), doubts };
+  /** Of this key a block has been taken. */
+  async #writeWith(keyId: string, doubts: number): Promise<Result<undefined, VaultFailure>> {
+    const key = await this.withId(keyId);
+    if (!key.ok) return key;
+    this.#refuseIfClosed();
+    this.#write = { keyId, key: key.value, left: this.#policy.block, checkedAt: this.#now(), doubts };
+    return ok(undefined);
   }
 
-  async #withKept<Value>(
+  async #keptOr(
     name: string,
     fetch: () => Promise<Result<KeyObject, VaultFailure>>,
-    use: (key: KeyObject) => Value,
-  ): Promise<Result<Value, VaultFailure>> {
-    for (;;) {
-      const kept = this.#kept.get(name);
-      if (kept) return ok(use(kept));
-      this.#refuseIfClosed();
-      let fetching = this.#fetching.get(name);
-      if (!fetching) {
-        fetching = fetch()
-          .then((key) => (key.ok ? ok(this.#keep(name, key.value)) : key))
-          .finally(() => this.#fetching.delete(name));
-        this.#fetching.set(name, fetching);
-      }
-      const fetched = await fetching;
-      if (!fetched.ok) return fetched;
+  ): Promise<Result<KeyObject, VaultFailure>> {
+    const kept = this.#kept.get(name);
+    if (kept) return ok(kept);
+    this.#refuseIfClosed();
+    let fetching = this.#fetching.get(name);
+    if (!fetching) {
+      fetching = this.#keep(name, fetch()).finally(() => this.#fetching.delete(name));
+      this.#fetching.set(name, fetching);
     }
+    return fetching;
   }
 
-  #keep(name: string, key: KeyObject): undefined {
-    if (this.#closed) return;
+  async #keep(
+    name: string,
+    fetching: Promise<Result<KeyObject, VaultFailure>>,
+  ): Promise<Result<KeyObject, VaultFailure>> {
+    const key = await fetching;
+    this.#refuseIfClosed();
+    if (!key.ok) return key;
     if (this.#kept.size >= maxKept) this.forget(this.#kept.keys().next().value!);
-    this.#kept.set(name, key);
+    this.#kept.set(name, key.value);
+    return key;
   }
 }
 

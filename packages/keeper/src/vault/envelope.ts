@@ -8,8 +8,9 @@
 // envelope in the wrong place can be told from a damaged one. Version 1 names a data key of the database; version 2
 // carries its own, wrapped, and can be opened without the database.
 
-import { createCipheriv, createDecipheriv, hash, randomFillSync, type KeyObject } from "node:crypto";
+import { hash, randomFillSync, type KeyObject } from "node:crypto";
 import { err, ok, type Result } from "sett";
+import { decrypt, encrypt, nonceBytes, tagBytes } from "./gcm.ts";
 
 /** What a secret belongs to. An envelope opens for the very same context only. */
 export interface Context {
@@ -24,9 +25,6 @@ export type EnvelopeFault = "damaged" | "swapped";
 
 const keyIdBytes = 8;
 const contextBytes = 32;
-const nonceBytes = 12;
-const tagBytes = 16;
-const algorithm = "aes-256-gcm";
 
 /** How many bytes an envelope of version 1 adds. */
 const overhead = 1 + keyIdBytes + contextBytes + nonceBytes + tagBytes;
@@ -77,12 +75,7 @@ function seal(out: Buffer, at: number, plain: Uint8Array, context: Context, key:
   const head = at + contextBytes;
   const nonce = out.subarray(head, head + nonceBytes);
   nextNonce(nonce);
-  const cipher = createCipheriv(algorithm, key, nonce, { authTagLength: tagBytes });
-  cipher.setAAD(out.subarray(0, head));
-  const start = head + nonceBytes;
-  cipher.update(plain).copy(out, start);
-  cipher.final();
-  cipher.getAuthTag().copy(out, start + plain.length);
+  encrypt(key, nonce, out.subarray(0, head), plain).copy(out, head + nonceBytes);
   return out;
 }
 
@@ -109,17 +102,8 @@ export function openWithKey(
   if (keyWanted(bytes) === null) return err("damaged");
   const head = headLength(bytes);
   const start = head + nonceBytes;
-  const end = bytes.length - tagBytes;
-  const decipher = createDecipheriv(algorithm, key, bytes.subarray(head, start), { authTagLength: tagBytes });
-  decipher.setAAD(bytes.subarray(0, head));
-  decipher.setAuthTag(bytes.subarray(end));
-  const plain = decipher.update(bytes.subarray(start, end));
-  try {
-    decipher.final();
-  } catch {
-    plain.fill(0);
-    return err("damaged");
-  }
+  const plain = decrypt(key, bytes.subarray(head, start), bytes.subarray(0, head), bytes.subarray(start));
+  if (!plain) return err("damaged");
   if (!contextHash(context).equals(bytes.subarray(head - contextBytes, head))) {
     plain.fill(0);
     return err("swapped");

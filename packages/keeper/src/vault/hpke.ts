@@ -2,14 +2,13 @@
 // order, only the holder of the recipient's private key opens, and only in that order.
 
 import {
-  createCipheriv,
-  createDecipheriv,
   createHmac,
   diffieHellman,
   generateKeyPairSync,
   type CipherGCMTypes,
   type KeyObject,
 } from "node:crypto";
+import { decrypt, encrypt, nonceBytes } from "./gcm.ts";
 import { publicBytes, publicFrom } from "./recipient.ts";
 
 interface Aead {
@@ -23,9 +22,7 @@ interface Aead {
 export const aes256: Aead = { name: "aes-256-gcm", id: 2, keyBytes: 32 };
 export const aes128: Aead = { name: "aes-128-gcm", id: 1, keyBytes: 16 };
 
-export const tagBytes = 16;
 const hashBytes = 32;
-const nonceBytes = 12;
 
 const bytesOf = (value: number, length: number) => {
   const bytes = Buffer.alloc(length);
@@ -84,26 +81,12 @@ class Sequence {
   }
 
   seal(plain: Uint8Array, aad: Uint8Array): Buffer {
-    const cipher = createCipheriv(this.#aead.name, this.#key, this.#nonceOfNext());
-    cipher.setAAD(aad);
-    return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+    return encrypt(this.#key, this.#nonceOfNext(), aad, plain, this.#aead.name);
   }
 
   /** Undefined for what was not sealed by the other side, as this piece. */
   open(sealed: Uint8Array, aad: Uint8Array): Buffer | undefined {
-    const nonce = this.#nonceOfNext();
-    if (sealed.length < tagBytes) return undefined;
-    const decipher = createDecipheriv(this.#aead.name, this.#key, nonce, { authTagLength: tagBytes });
-    decipher.setAAD(aad);
-    decipher.setAuthTag(sealed.subarray(-tagBytes));
-    const plain = decipher.update(sealed.subarray(0, -tagBytes));
-    try {
-      decipher.final();
-    } catch {
-      plain.fill(0);
-      return undefined;
-    }
-    return plain;
+    return decrypt(this.#key, this.#nonceOfNext(), aad, sealed, this.#aead.name);
   }
 
   #nonceOfNext(): Buffer {

@@ -9,7 +9,7 @@ import {
   hash,
   type KeyObject,
 } from "node:crypto";
-import { createSecretFile } from "./ring.ts";
+import { createSecretFile, keyBytesOf } from "./ring.ts";
 
 /** A pair of keys for exports. */
 export interface Recipient {
@@ -43,7 +43,7 @@ export function newRecipient(): Recipient {
  */
 export async function createRecipientFile(path: string): Promise<Omit<Recipient, "privateKey">> {
   const { privateKey, ...rest } = newRecipient();
-  await createSecretFile(path, `${privateKey}\n`);
+  await createSecretFile(path, async () => `${privateKey}\n`);
   return rest;
 }
 
@@ -90,13 +90,7 @@ export const idOf = (publicKey: KeyObject): string =>
 const textOf = (publicKey: KeyObject) => publicPrefix + publicBytes(publicKey).toString("base64url");
 
 function read(text: string, prefix: string, what: string): Buffer {
-  const word = text.trim();
-  const bytes = Buffer.from(word.slice(prefix.length), "base64url");
-  if (
-    !word.startsWith(prefix) ||
-    bytes.length !== keyBytes ||
-    bytes.toString("base64url") !== word.slice(prefix.length)
-  )
-    throw new TypeError(`${what} is "${prefix}" and 43 characters of base64url`);
+  const bytes = keyBytesOf(text.trim(), prefix);
+  if (!bytes) throw new TypeError(`${what} is "${prefix}" and 43 characters of base64url`);
   return bytes;
 }

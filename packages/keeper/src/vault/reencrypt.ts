@@ -40,15 +40,17 @@ export interface ReencryptReport {
 }
 
 interface Row {
+  /** What it was sealed for, too. */
   readonly id: string;
-  readonly place: Place;
+  readonly environment: Environment;
   readonly bytes: Buffer | null;
   readonly key_id: string | null;
-  readonly version: number;
+  /** Of an Item's token. */
+  readonly version?: number;
 }
 
-interface Again {
-  readonly row: Row & { readonly bytes: Buffer };
+interface Again extends Row {
+  readonly bytes: Buffer;
   readonly sealed: Sealed;
 }
 
@@ -72,7 +74,7 @@ export async function reencrypt(
     if (wanted && !wanted.includes(table.name)) continue;
     for (let last = table.name === "items" ? after : ""; ;) {
       if (signal?.aborted) return ok(report(false));
-      const page = await database.read((sql) => table.page(sql, vault.environment, last, batch));
+      const page = await database.read((sql) => table.page(sql, last, batch));
       if (!page.ok) return page;
       const done = await move(vault, database, table, page.value);
       if (!done.ok) return done;
@@ -106,11 +108,7 @@ export async function reencryptItems(
   database: Database,
   itemIds: readonly string[],
 ): Promise<Result<Moved, VaultFailure | DatabaseFailure>> {
-  const found = await database.read(async (sql) =>
-    (await tokens(sql).where("item_id", "in", itemIds).execute()).map((row) =>
-      rowOfItem(row, vault.environment),
-    ),
-  );
+  const found = await database.read((sql) => tokens(sql).where("item_id", "in", itemIds).execute());
   return found.ok ? move(vault, database, items, found.value) : found;
 }
 
@@ -125,67 +123,62 @@ async function move(
   const anew: Again[] = [];
   const failures: { id: string; failure: VaultFailure }[] = [];
   for (const row of rows) {
-    if (!hasBytes(row) || row.key_id === target.value) continue;
-    const sealed = await again(vault, row);
-    if (sealed.ok) anew.push({ row, sealed: sealed.value });
+    const { id, environment, bytes, key_id } = row;
+    if (bytes === null || environment !== vault.environment || key_id === target.value) continue;
+    const sealed = await again(vault, bytes, key_id, { purpose: table.purpose, subject: id });
+    if (sealed.ok) anew.push({ ...row, bytes, sealed: sealed.value });
     // Without its keys it would only go on to tell the same of every row.
     else if (sealed.error.kind === "keys-unavailable") return sealed;
-    else failures.push({ id: row.id, failure: sealed.error });
+    else failures.push({ id, failure: sealed.error });
   }
   if (anew.length === 0) return ok({ moved: 0, failures });
   const stored = await database.transaction<number, never>(async (sql) =>
-    ok(await table.store(sql, database.differences.rows, anew)),
+    ok(await table.store(sql, anew, database.differences.rows)),
   );
   return stored.ok ? ok({ moved: stored.value, failures }) : stored;
 }
 
-const hasBytes = (row: Row): row is Again["row"] => row.bytes !== null;
-
-async function again(vault: Vault, row: Again["row"]): Promise<Result<Sealed, VaultFailure>> {
-  const plain = await vault.open(row.bytes, row.place, row.key_id);
+async function again(
+  vault: Vault,
+  bytes: Buffer,
+  keyId: string | null,
+  place: Place,
+): Promise<Result<Sealed, VaultFailure>> {
+  const plain = await vault.open(bytes, place, keyId);
   if (!plain.ok) return plain;
-  const sealed = await vault.seal(plain.value, row.place);
+  const sealed = await vault.seal(plain.value, place);
   plain.value.fill(0);
   return sealed;
 }
 
 interface Table {
   readonly name: "items" | "intents" | "deliveries" | "sweeps";
-  page(sql: Sql, environment: Environment, after: string, limit: number): Promise<Row[]>;
-  /** Stores those that nobody has changed since they were read. */
-  store(sql: Sql, rows: Database["differences"]["rows"], anew: readonly Again[]): Promise<number>;
+  readonly purpose: Place["purpose"];
+  page(sql: Sql, after: string, limit: number): Promise<readonly Row[]>;
+  /** Stores those that nobody has changed since they were read, and says how many. */
+  store(sql: Sql, anew: readonly Again[], rows: Database["differences"]["rows"]): Promise<number>;
 }
 
 const tokens = (sql: Sql) =>
-  sql.selectFrom("items").select(["item_id", "environment", "token", "key_id", "token_version"]);
-
-const rowOfItem = (
-  row: Awaited<ReturnType<ReturnType<typeof tokens>["executeTakeFirstOrThrow"]>>,
-  environment: Environment,
-): Row => ({
-  id: row.item_id,
-  place: { purpose: "token", subject: row.item_id },
-  bytes: row.environment === environment ? row.token : null,
-  key_id: row.key_id,
-  version: row.token_version,
-});
+  sql
+    .selectFrom("items")
+    .select(["item_id as id", "environment", "token as bytes", "key_id", "token_version as version"]);
 
 const items: Table = {
   name: "items",
-  page: async (sql, environment, after, limit) => {
-    const page = await tokens(sql).where("item_id", ">", after).orderBy("item_id").limit(limit).execute();
-    return page.map((row) => rowOfItem(row, environment));
-  },
+  purpose: "token",
+  page: (sql, after, limit) =>
+    tokens(sql).where("item_id", ">", after).orderBy("item_id").limit(limit).execute(),
   // A rotation makes a new version. Who else seals the same version anew seals the same token.
-  store: async (sql, rows, anew) => {
+  store: async (sql, anew, rows) => {
     let stored = 0;
     for (const [key_id, some] of Map.groupBy(anew, ({ sealed }) => sealed.key_id)) {
       const { numUpdatedRows } = await sql
         .updateTable("items")
         .from(
           rows("anew", {
-            id: { kind: "text", values: some.map(({ row }) => row.id) },
-            version: { kind: "integer", values: some.map(({ row }) => row.version) },
+            id: { kind: "text", values: some.map(({ id }) => id) },
+            version: { kind: "integer", values: some.map(({ version }) => version!) },
             bytes: { kind: "bytes", values: some.map(({ sealed }) => sealed.bytes) },
           }),
         )
@@ -204,99 +197,80 @@ const items: Table = {
 
 const intents: Table = {
   name: "intents",
-  page: async (sql, environment, after, limit) => {
-    const page = await sql
+  purpose: "intent",
+  page: (sql, after, limit) =>
+    sql
       .selectFrom("intents")
-      .select(["intent_id", "environment", "detail", "key_id"])
+      .select(["intent_id as id", "environment", "detail as bytes", "key_id"])
       .where("detail", "is not", null)
       .where("intent_id", ">", after)
       .orderBy("intent_id")
       .limit(limit)
-      .execute();
-    return page.map((row) => ({
-      id: row.intent_id,
-      place: { purpose: "intent", subject: row.intent_id },
-      bytes: row.environment === environment ? row.detail : null,
-      key_id: row.key_id,
-      version: 0,
-    }));
-  },
-  store: (sql, _, anew) =>
-    oneByOne(anew, ({ row, sealed }) =>
-      sql
-        .updateTable("intents")
-        .set({ detail: sealed.bytes, key_id: sealed.key_id })
-        .where("intent_id", "=", row.id)
-        .where("detail", "=", row.bytes)
-        .executeTakeFirst(),
-    ),
+      .execute(),
+  store: oneByOne((sql, { id, bytes, sealed }) =>
+    sql
+      .updateTable("intents")
+      .set({ detail: sealed.bytes, key_id: sealed.key_id })
+      .where("intent_id", "=", id)
+      .where("detail", "=", bytes)
+      .executeTakeFirst(),
+  ),
 };
 
 const deliveries: Table = {
   name: "deliveries",
-  page: async (sql, environment, after, limit) => {
-    const [hash = "", iat = "0"] = after.split(".");
+  purpose: "webhook",
+  page: async (sql, after, limit) => {
+    const [hash, iat] = partsOf(after);
     const page = await sql
       .selectFrom("deliveries")
-      .select(["body_sha256", "iat", "environment", "body", "key_id"])
+      .select(["body_sha256", "iat", "environment", "body as bytes", "key_id"])
       .where("applied_at", "is", null)
       .where((row) =>
         row.or([
           row("body_sha256", ">", hash),
-          row.and([row("body_sha256", "=", hash), row("iat", ">", Number(iat))]),
+          row.and([row("body_sha256", "=", hash), row("iat", ">", iat)]),
         ]),
       )
       .orderBy("body_sha256")
       .orderBy("iat")
       .limit(limit)
       .execute();
-    return page.map((row) => ({
-      id: deliveryId(row),
-      place: { purpose: "webhook", subject: deliveryId(row) },
-      bytes: row.environment === environment ? row.body : null,
-      key_id: row.key_id,
-      version: row.iat,
-    }));
+    return page.map((row) => ({ ...row, id: deliveryId(row) }));
   },
-  store: (sql, _, anew) =>
-    oneByOne(anew, ({ row, sealed }) =>
-      sql
-        .updateTable("deliveries")
-        .set({ body: sealed.bytes, key_id: sealed.key_id })
-        .where("body_sha256", "=", row.id.split(".")[0]!)
-        .where("iat", "=", row.version)
-        .where("body", "=", row.bytes)
-        .executeTakeFirst(),
-    ),
+  store: oneByOne((sql, { id, bytes, sealed }) => {
+    const [hash, iat] = partsOf(id);
+    return sql
+      .updateTable("deliveries")
+      .set({ body: sealed.bytes, key_id: sealed.key_id })
+      .where("body_sha256", "=", hash)
+      .where("iat", "=", iat)
+      .where("body", "=", bytes)
+      .executeTakeFirst();
+  }),
 };
 
 const sweeps: Table = {
   name: "sweeps",
-  page: async (sql, environment, after, limit) => {
+  purpose: "sweep",
+  page: async (sql, after, limit) => {
     const page = await sql
       .selectFrom("sweeps")
-      .select(["sweep_id", "environment", "detail", "key_id"])
+      .select(["sweep_id", "environment", "detail as bytes", "key_id"])
       .where("sweep_id", ">", Number(after))
       .orderBy("sweep_id")
       .limit(limit)
       .execute();
-    return page.map((row) => ({
-      id: `${row.sweep_id}`,
-      place: { purpose: "sweep", subject: `${row.sweep_id}` },
-      bytes: row.environment === environment ? row.detail : null,
-      key_id: row.key_id,
-      version: row.sweep_id,
-    }));
+    return page.map((row) => ({ ...row, id: `${row.sweep_id}` }));
   },
-  store: (sql, _, anew) =>
-    oneByOne(anew, ({ row, sealed }) =>
-      sql
-        .updateTable("sweeps")
-        .set({ detail: sealed.bytes, key_id: sealed.key_id })
-        .where("sweep_id", "=", row.version)
-        .where("detail", "=", row.bytes)
-        .executeTakeFirst(),
-    ),
+  store: oneByOne((sql, { id, bytes, sealed }) =>
+    sql
+      .updateTable("sweeps")
+      .set({ detail: sealed.bytes, key_id: sealed.key_id })
+      .where("sweep_id", "=", Number(id))
+      .where("detail", "=", bytes)
+      .executeTakeFirst(),
+  ),
 };
 
 const tables = [items, intents, deliveries, sweeps];
@@ -305,11 +279,18 @@ const tables = [items, intents, deliveries, sweeps];
 export const deliveryId = ({ body_sha256, iat }: { body_sha256: string; iat: number }): string =>
   `${body_sha256}.${iat}`;
 
-async function oneByOne(
-  anew: readonly Again[],
-  store: (one: Again) => Promise<{ numUpdatedRows: bigint }>,
-): Promise<number> {
-  let stored = 0;
-  for (const one of anew) stored += Number((await store(one)).numUpdatedRows);
-  return stored;
+/** Of the id of a delivery, or of nothing, which comes before the first. */
+function partsOf(id: string): [hash: string, iat: number] {
+  const [hash = "", iat = "0"] = id.split(".");
+  return [hash, Number(iat)];
+}
+
+function oneByOne(
+  store: (sql: Sql, one: Again) => Promise<{ readonly numUpdatedRows: bigint }>,
+): Table["store"] {
+  return async (sql, anew) => {
+    let stored = 0;
+    for (const one of anew) stored += Number((await store(sql, one)).numUpdatedRows);
+    return stored;
+  };
 }

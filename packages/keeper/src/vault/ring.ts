@@ -1,18 +1,12 @@
 // The key-encryption key, which is not in the database: a local ring of keys, or a service that wraps and unwraps. It
 // never sees a token; it sees data keys, and each with the context in which alone it may be unwrapped.
 
-import {
-  createCipheriv,
-  createDecipheriv,
-  createSecretKey,
-  hkdfSync,
-  randomBytes,
-  type KeyObject,
-} from "node:crypto";
-import { constants, type FileHandle, open, rename } from "node:fs/promises";
+import { createSecretKey, hkdfSync, randomBytes, type KeyObject } from "node:crypto";
+import { open, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { inspect } from "node:util";
+import { inspect, types } from "node:util";
 import { err, ok, type Result } from "sett";
+import { decrypt, encrypt, nonceBytes, tagBytes } from "./gcm.ts";
 
 /** Said to the service with each key, where it has a place for such: AWS calls it the encryption context. */
 export type WrapContext = Readonly<Record<"purpose" | "environment" | "key_id", string>>;
@@ -32,23 +26,21 @@ export interface KeyRing {
 }
 
 const prefix = "sett-kek-1:";
-const kekBytes = 32;
+const keyBytes = 32;
 const idBytes = 8;
-const nonceBytes = 12;
-const tagBytes = 16;
 const maxFileBytes = 65_536;
+/** A file that has not been written to for so long is nobody's any more. */
+const leftMs = 10_000;
 
 /** A new key-encryption key, as text: what `localKeyRing` reads, one to a line. */
-export const newKey = (): string => prefix + randomBytes(kekBytes).toString("base64url");
+export const newKey = (): string => prefix + randomBytes(keyBytes).toString("base64url");
 
-function isKey(word: string): boolean {
-  const key = Buffer.from(word.slice(prefix.length), "base64url");
-  const is =
-    word.startsWith(prefix) &&
-    key.length === kekBytes &&
-    key.toString("base64url") === word.slice(prefix.length);
-  key.fill(0);
-  return is;
+/** The 32 bytes of a key that is written as this prefix and base64url; undefined for any other text. */
+export function keyBytesOf(word: string, prefix: string): Buffer | undefined {
+  const text = word.slice(prefix.length);
+  const bytes = Buffer.from(text, "base64url");
+  const isKey = word.startsWith(prefix) && bytes.length === keyBytes && bytes.toString("base64url") === text;
+  return isKey ? bytes : undefined;
 }
 
 /**
@@ -56,20 +48,23 @@ function isKey(word: string): boolean {
  * one wraps; all of them unwrap. Throws a TypeError, without a word of the text, for anything else.
  */
 export function localKeyRing(text: string | Buffer): KeyRing {
-  const keys = String(text)
+  const words = String(text)
     .split(/\s+/)
-    .filter((word) => word !== "")
-    .map((word, index) => {
-      if (!isKey(word)) {
-        throw new TypeError(`key ${index + 1} of the ring is not "${prefix}" and 43 characters of base64url`);
-      }
-      const key = Buffer.from(word.slice(prefix.length), "base64url");
-      const made = createSecretKey(key);
-      key.fill(0);
-      return made;
-    });
+    .filter((word) => word !== "");
+  const keys = words.map((word, index) => {
+    const bytes = keyBytesOf(word, prefix);
+    if (bytes) return keyOf(bytes);
+    throw new TypeError(`key ${index + 1} of the ring is not "${prefix}" and 43 characters of base64url`);
+  });
   if (keys.length === 0) throw new TypeError("the key ring is empty");
   return new LocalRing(keys);
+}
+
+/** Takes the bytes over, and overwrites them where they came from. */
+export function keyOf(bytes: Uint8Array): KeyObject {
+  const key = createSecretKey(bytes);
+  bytes.fill(0);
+  return key;
 }
 
 // Wrapped: id of the key-encryption key (8) | nonce (12) | ciphertext | tag (16).
@@ -84,12 +79,9 @@ class LocalRing implements KeyRing {
 
   async wrap(plain: Uint8Array, context: WrapContext): Promise<Result<Buffer, RingFailure>> {
     const nonce = randomBytes(nonceBytes);
-    const cipher = createCipheriv("aes-256-gcm", this.#keys.get(this.kekId)!, nonce);
     const id = Buffer.from(this.kekId, "hex");
-    cipher.setAAD(aad(id, context));
-    const sealed = cipher.update(plain);
-    cipher.final();
-    return ok(Buffer.concat([id, nonce, sealed, cipher.getAuthTag()]));
+    const sealed = encrypt(this.#keys.get(this.kekId)!, nonce, aad(id, context), plain);
+    return ok(Buffer.concat([id, nonce, sealed]));
   }
 
   async unwrap(wrapped: Uint8Array, context: WrapContext): Promise<Result<Buffer, RingFailure>> {
@@ -103,17 +95,10 @@ class LocalRing implements KeyRing {
       return err({ kind: "wrong-key", detail });
     }
     const start = idBytes + nonceBytes;
-    const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(idBytes, start));
-    decipher.setAAD(aad(id, context));
-    decipher.setAuthTag(bytes.subarray(-tagBytes));
-    const plain = decipher.update(bytes.subarray(start, -tagBytes));
-    try {
-      decipher.final();
-    } catch {
-      plain.fill(0);
-      return err({ kind: "damaged", detail: "the wrapped key was changed, or belongs elsewhere" });
-    }
-    return ok(plain);
+    const plain = decrypt(key, bytes.subarray(idBytes, start), aad(id, context), bytes.subarray(start));
+    return plain
+      ? ok(plain)
+      : err({ kind: "damaged", detail: "the wrapped key was changed, or belongs elsewhere" });
   }
 
   [inspect.custom](): string {
@@ -125,11 +110,9 @@ class LocalRing implements KeyRing {
 const idOf = (key: KeyObject) =>
   Buffer.from(hkdfSync("sha256", key, "", "sett kek id", idBytes)).toString("hex");
 
-const aad = (id: Buffer, context: WrapContext) => Buffer.concat([id, Buffer.from(canonical(context))]);
-
-/** The context as text that is the same however it was put together. */
-const canonical = ({ purpose, environment, key_id }: WrapContext): string =>
-  JSON.stringify({ purpose, environment, key_id });
+/** The context as text is the same however it was put together. */
+const aad = (id: Buffer, { purpose, environment, key_id }: WrapContext) =>
+  Buffer.concat([id, Buffer.from(JSON.stringify({ purpose, environment, key_id }))]);
 
 /** What a service must be able to do. Both throw, or reject, when it is not to be reached. */
 export interface Kms {
@@ -139,36 +122,40 @@ export interface Kms {
 
 /** A ring that is somewhere else. `kekId` names the key there, so that one sees what still has to be wrapped anew. */
 export function kms(kekId: string, service: Kms): KeyRing {
-  const ask = async (
-    what: (bytes: Uint8Array, context: WrapContext) => Promise<Uint8Array>,
-    bytes: Uint8Array,
-    context: WrapContext,
-  ): Promise<Result<Uint8Array, RingFailure>> => {
-    try {
-      // Copies both ways: bytes are overwritten here when they have been used, and the service's own must stay.
-      return ok(Uint8Array.from(await what(Uint8Array.from(bytes), context)));
-    } catch (thrown) {
-      // Its words are not ours to vouch for: a service may repeat what it was given.
-      const { name, code } = Object(thrown) as { name?: unknown; code?: unknown };
-      const said = [name, code].filter((part) => typeof part === "string" && /^[\w.-]{1,60}$/.test(part));
-      return err({ kind: "unavailable", detail: `the key service failed: ${said.join(" ") || "no name"}` });
-    }
-  };
-  return {
-    kekId,
-    wrap: (plain, context) => ask((bytes, about) => service.wrap(bytes, about), plain, context),
-    unwrap: (wrapped, context) => ask((bytes, about) => service.unwrap(bytes, about), wrapped, context),
-  };
+  const ask =
+    (what: "wrap" | "unwrap"): KeyRing["wrap"] =>
+    async (bytes, context) => {
+      try {
+        // Copies both ways: bytes are overwritten here when they have been used, and the service's own must stay.
+        const given: unknown = await service[what](Uint8Array.from(bytes), context);
+        if (types.isUint8Array(given)) return ok(Uint8Array.from(given));
+        // Of a text, for instance, that would make zeros.
+        return err({ kind: "unavailable", detail: "the key service gave no bytes" });
+      } catch (thrown) {
+        // Its words are not ours to vouch for: a service may repeat what it was given.
+        const { name, code } = Object(thrown) as { name?: unknown; code?: unknown };
+        const said = [name, code].filter((part) => typeof part === "string" && /^[\w.-]{1,60}$/.test(part));
+        return err({ kind: "unavailable", detail: `the key service failed: ${said.join(" ") || "no name"}` });
+      }
+    };
+  return { kekId, wrap: ask("wrap"), unwrap: ask("unwrap") };
 }
 
 /** Makes a file with a new key, for its owner alone and on disk when this resolves. It never overwrites one. */
-export const createKeyFile = (path: string): Promise<void> => createSecretFile(path, `${newKey()}\n`);
+export const createKeyFile = (path: string): Promise<void> =>
+  createSecretFile(path, async () => `${newKey()}\n`);
 
-/** Makes a file as {@link createKeyFile} does, with whatever secret. */
-export async function createSecretFile(path: string, text: string): Promise<void> {
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
-  await writeDurably(file, text);
-  await syncFolder(path);
+/** Makes a file as {@link createKeyFile} does, with whatever secret: it is asked for when the file is there. */
+export async function createSecretFile(path: string, text: () => Promise<string>): Promise<void> {
+  const file = await open(path, "wx", 0o600);
+  try {
+    await file.chmod(0o600);
+    await file.writeFile(await text());
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await sync(dirname(path));
 }
 
 /**
@@ -176,52 +163,42 @@ export async function createSecretFile(path: string, text: string): Promise<void
  * at every moment. Gives the ring's text as it is now.
  */
 export async function addKeyToFile(path: string): Promise<Buffer> {
-  const former = await readKeyFile(path);
+  await readKeyFile(path); // one that cannot be read is told of before anything is made
   const next = `${path}.new`;
   try {
-    await createSecretFile(next, `${newKey()}\n${former}`);
+    // What it adds to is read when the next file is there: from then on nobody else puts anything in its place.
+    await createSecretFile(next, async () => `${newKey()}\n${await readKeyFile(path)}`);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    if (!(await takeUp(next, former))) {
-      const message = `${next} is left of an attempt that was broken off: nothing uses its key, so delete it`;
+    if (!(await takeUp(next, path))) {
+      const message = `${next} is there: another process adds a key, or was cut off in it; nothing uses its key, so delete it if it stays`;
       throw Object.assign(error as Error, { message });
     }
   }
   await rename(next, path);
-  await syncFolder(path);
+  await sync(dirname(path));
   return readKeyFile(path);
 }
 
 /**
- * Whoever was cut off before the last step left the next file. If it is whole, its key is as good as a new one. If not, it
- * is left to a person: to remove what somebody may be writing at this moment could cost the ring.
+ * Whoever was cut off before the last step left the next file. If it is whole, its key is as good as a new one. If not, or if
+ * somebody may be at it at this moment, it is left alone: to take it from him could cost the ring.
  */
-async function takeUp(next: string, former: Buffer): Promise<boolean> {
+async function takeUp(next: string, path: string): Promise<boolean> {
+  if (Date.now() - (await stat(next)).mtimeMs < leftMs) return false;
   const text = String(await readKeyFile(next));
   const rest = text.indexOf("\n") + 1;
-  if (text.slice(rest) !== String(former) || !isKey(text.slice(0, rest).trimEnd())) return false;
-  const file = await open(next, "r");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  const isWhole =
+    text.slice(rest) === String(await readKeyFile(path)) && keyBytesOf(text.slice(0, rest).trimEnd(), prefix);
+  if (!isWhole) return false;
+  await sync(next);
   return true;
 }
 
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(dirname(path), "r");
+/** Of a file or a folder. */
+async function sync(path: string): Promise<void> {
+  const file = await open(path, "r");
   try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
-
-async function writeDurably(file: FileHandle, text: string): Promise<void> {
-  try {
-    await file.chmod(0o600);
-    await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();

@@ -9,7 +9,8 @@
 
 import { err, ok, type Result } from "sett";
 import type { Environment } from "../database/schema.ts";
-import { receiver, sender, tagBytes, type Sequence } from "./hpke.ts";
+import { tagBytes } from "./gcm.ts";
+import { receiver, sender, type Sequence } from "./hpke.ts";
 import { idOf, privatePair, publicFromText } from "./recipient.ts";
 
 /** What the first line says. */
@@ -149,9 +150,9 @@ async function* piecesOf(
       if (!plain) return yield err(damaged(`piece ${place} was changed, or is not in its place`));
       const last = flag[0] === 1;
       if (last) {
-        const more = await bytes.more();
-        if (!more.ok) return yield more;
-        if (more.value) return yield err(damaged("something was added after its end"));
+        const more = await bytes.take(1);
+        if (more.ok) return yield err(damaged("something was added after its end"));
+        if (more.error !== cutShort) return yield more;
       }
       const text = plain.toString();
       plain.fill(0);
@@ -205,14 +206,6 @@ class Taken {
       if (!more.ok) return more;
       if (!more.value) return err(all.length === 0 ? notAnExport : cutShort);
     }
-  }
-
-  async more(): Promise<Result<boolean, ExportFailure>> {
-    while (this.#length === 0) {
-      const read = await this.#read();
-      if (!read.ok || !read.value) return read;
-    }
-    return ok(true);
   }
 
   /** Lets go of the source, whose end may not have been reached. */

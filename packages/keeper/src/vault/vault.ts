@@ -1,7 +1,7 @@
 // Seals what must not be read in the database, and opens it again for the row it belongs to. Whoever holds a vault
 // holds the tokens; printing it shows none of them.
 
-import { createHmac, type KeyObject } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { inspect } from "node:util";
 import { err, ok, type Result } from "sett";
 import type { Database } from "../database/database.ts";
@@ -78,18 +78,19 @@ export class Vault {
   }
 
   /** For a row of the database. It needs the database only when a new key or a new block of seals is due. */
-  seal(plain: Uint8Array, place: Place): Promise<Result<Sealed, VaultFailure>> {
-    const context = this.#context(place);
-    return this.#keys.forSealing((key, key_id) => ({
-      bytes: sealWithKey(plain, context, key_id, key),
-      key_id,
-    }));
+  async seal(plain: Uint8Array, place: Place): Promise<Result<Sealed, VaultFailure>> {
+    const write = await this.#keys.forSealing();
+    if (!write.ok) return write;
+    const { key, keyId } = write.value;
+    return ok({ bytes: sealWithKey(plain, this.#context(place), keyId, key), key_id: keyId });
   }
 
   /** For the escrow: it can be opened by whoever has the ring, with or without the database. */
-  sealPortable(plain: Uint8Array, place: Place): Promise<Result<Buffer, VaultFailure>> {
-    const context = this.#context(place);
-    return this.#keys.forPortable((key, wrapped) => sealPortable(plain, context, wrapped, key));
+  async sealPortable(plain: Uint8Array, place: Place): Promise<Result<Buffer, VaultFailure>> {
+    const portable = await this.#keys.forPortable();
+    if (!portable.ok) return portable;
+    const { key, wrapped } = portable.value;
+    return ok(sealPortable(plain, this.#context(place), wrapped, key));
   }
 
   /** Opens an envelope for the place it was sealed for. `keyId` is what the row says; it must be what the envelope says. */
@@ -100,23 +101,23 @@ export class Vault {
   ): Promise<Result<Buffer, VaultFailure>> {
     const wanted = keyWanted(envelope);
     if (wanted === null) return err(damaged(keyId, "this is no envelope, or a cut one"));
-    const context = this.#context(place);
-    const use = (key: KeyObject) => openWithKey(envelope, context, key);
     const named = wanted.version === 1 ? wanted.keyId : null;
     if (keyId !== null && keyId !== named) {
       return err(damaged(keyId, `the row names key ${keyId}, its envelope another`));
     }
-    const opened =
+    const key =
       wanted.version === 1
-        ? await this.#keys.withId(wanted.keyId, use)
-        : await this.#keys.withWrapped(wanted.wrapped, use);
-    if (!opened.ok) return opened;
-    return opened.value.ok ? opened.value : err(fault(opened.value.error, named, place));
+        ? await this.#keys.withId(wanted.keyId)
+        : await this.#keys.fromWrapped(wanted.wrapped);
+    if (!key.ok) return key;
+    const opened = openWithKey(envelope, this.#context(place), key.value);
+    return opened.ok ? opened : err(fault(opened.error, named, place));
   }
 
   /** The id of the data key in use: what is sealed under another is to be sealed anew. */
-  writeKeyId(): Promise<Result<string, VaultFailure>> {
-    return this.#keys.writeKeyId();
+  async writeKeyId(): Promise<Result<string, VaultFailure>> {
+    const write = await this.#keys.forSealing(); // of the seals of a key, one more or less does not matter
+    return write.ok ? ok(write.value.keyId) : write;
   }
 
   /**
@@ -128,9 +129,10 @@ export class Vault {
   }
 
   /** The same parts give the same bytes for ever, and say nothing of themselves to those without the key. */
-  fingerprint(parts: readonly string[]): Promise<Result<Buffer, VaultFailure>> {
+  async fingerprint(parts: readonly string[]): Promise<Result<Buffer, VaultFailure>> {
     const text = parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join("");
-    return this.#keys.forFingerprint((key) => createHmac("sha256", key).update(text).digest());
+    const key = await this.#keys.forFingerprints();
+    return key.ok ? ok(createHmac("sha256", key.value).update(text).digest()) : key;
   }
 
   /** Closes the data keys in use and begins a new one; gives its id. `reencrypt` then moves the rows. */

@@ -11,8 +11,9 @@ import { ok, type Result } from "sett";
 import { openDatabase, type Database } from "../../src/database/database.ts";
 import type { DatabaseFailure } from "../../src/database/failure.ts";
 import { deliveryId, reencrypt, reencryptItems } from "../../src/vault/reencrypt.ts";
-import { kms, localKeyRing, newKey } from "../../src/vault/ring.ts";
-import { openVault, type Vault, type VaultOptions } from "../../src/vault/vault.ts";
+import type { VaultFailure } from "../../src/vault/failure.ts";
+import { kms, localKeyRing, newKey, type KeyRing } from "../../src/vault/ring.ts";
+import { openVault, Vault, type VaultOptions } from "../../src/vault/vault.ts";
 import { failure, itemRow, now, value, type Place } from "./database.ts";
 
 export function vaultContract(place: Place): void {
@@ -620,6 +621,42 @@ export function vaultContract(place: Place): void {
       const other = value(await open({ database: fresh, ring }));
       assert.deepEqual(value(await other.open(sealed.bytes, { purpose: "token", subject: "k" })), token("k"));
       for (const each of [one, other]) each.close();
+      await fresh.close();
+    });
+
+    test("what a key service cannot unwrap again takes no key's place, and nothing is sealed with it", async () => {
+      const fresh = value(await openDatabase(await place.empty(), { now }));
+      const inner = localKeyRing(key);
+      const one = value(await open({ database: fresh, ring: inner }));
+      const x = { purpose: "token", subject: "x" } as const;
+      const sealed = value(await one.seal(token("x"), x));
+      const unwrap = inner.unwrap.bind(inner);
+      const rings: Record<string, KeyRing> = {
+        // As a service's answer in JSON may be, where nobody has told its type.
+        "the key service gave no bytes": kms("text", {
+          wrap: async () => "vault:v1:c2V0dA" as unknown as Uint8Array,
+          unwrap: async (wrapped, context) => value(await inner.unwrap(wrapped, context)),
+        }),
+        "the wrapped key is cut": { kekId: "cut", wrap: async (plain) => ok(plain.slice(0, 7)), unwrap },
+        "what was wrapped is unwrapped to something else": {
+          kekId: "else",
+          wrap: (plain, context) => inner.wrap(Buffer.from(plain).reverse(), context),
+          unwrap,
+        },
+      };
+      for (const [detail, ring] of Object.entries(rings)) {
+        const moving = new Vault({ database: fresh, ring, environment: "sandbox", now: () => clock });
+        const refused = [
+          await moving.rewrap(),
+          await moving.sealPortable(token("x"), x),
+          await open({ database: fresh, ring }),
+        ];
+        for (const one of refused) assert.ok(failure<VaultFailure>(one).detail.includes(detail), detail);
+        moving.close();
+      }
+      const again = value(await open({ database: fresh, ring: inner }));
+      assert.deepEqual(value(await again.open(sealed.bytes, x, sealed.key_id)), token("x"));
+      for (const each of [one, again]) each.close();
       await fresh.close();
     });
 
