@@ -123,11 +123,15 @@ const observations: {
   updated: { kind: text, accountsSelected: boolean, at: time },
 };
 
-export function refuseUnlessObservation(observation: Observation): void {
+/** What was seen, at whole times: those that are stored are. */
+export function observationOf(observation: Observation): Observation {
   const kind = oneOf(...Object.keys(observations));
   if (!object.accepts(observation)) throw new TypeError("an observation must be an object");
   if (!kind.accepts(observation.kind)) throw new TypeError(`kind must be ${kind.expected}`);
   refuseUnfit(`an observation of kind ${observation.kind}`, observation, observations[observation.kind]);
+  const whole = (value: unknown) => (typeof value === "number" ? Math.floor(value) : value);
+  const fields = Object.entries(observation).map(([name, value]) => [name, whole(value)]);
+  return Object.fromEntries(fields) as Observation;
 }
 
 const choiceFields: FieldsOf<UpdateModeChoices> = { "evenIfHealthy?": boolean, "selectAccounts?": boolean };

@@ -4,8 +4,8 @@
 import { ok, type Config, type Result } from "sett";
 import { itemGet } from "sett/endpoints";
 import {
+  observationOf,
   refuseUnlessFunction,
-  refuseUnlessObservation,
   refuseUnlessSubscriber,
   refuseUnlessUpdate,
 } from "./arguments.ts";
@@ -66,22 +66,21 @@ export async function assemble(
   const paced = { ...means, plaid: sweepPlaid };
   const door = createDoor();
   const { counted } = door;
+  const pacedActs = createActs(paced, salvage, flights);
   /** Each counted by itself: a worker is not waited for beyond its grace, but a call of its may bring a token. */
-  const countedActs = (means: Means): Acts => {
-    const acts = createActs(means, salvage, flights);
-    return {
-      rotate: (...asked) => counted(() => acts.rotate(...asked)),
-      updateWebhook: (...asked) => counted(() => acts.updateWebhook(...asked)),
-      remove: (...asked) => counted(() => acts.remove(...asked)),
-    };
+  const countedActs: Acts = {
+    rotate: (...asked) => counted(() => pacedActs.rotate(...asked)),
+    updateWebhook: (...asked) => counted(() => pacedActs.updateWebhook(...asked)),
+    remove: (...asked) => counted(() => pacedActs.remove(...asked)),
   };
-  /** What nobody waits for must not end the process; nor must a bug in a log line. */
-  const problem = (what: unknown) => {
+  /** A bug in a log line must not end the process, nor what it tells of. */
+  const tell = <Told>(hear: ((told: Told) => void) | undefined, told: Told) => {
     try {
-      onProblem?.(what);
+      hear?.(told);
     } catch {}
   };
-  const sweeping = createSweeps(paced, { acts: countedActs(paced), budget, url, door, problem });
+  const problem = (what: unknown) => tell(onProblem, what);
+  const sweeping = createSweeps(paced, { acts: countedActs, budget, url, door, problem });
 
   const acts = createActs(means, salvage, flights);
   const link = linker(means, salvage);
@@ -108,11 +107,7 @@ export async function assemble(
     (recovering ??= recover(means, salvage, flights)
       .then((recovered) => {
         if (recovered.ok) news.healBehind([...recovered.value.adopted, ...recovered.value.restored]);
-        try {
-          onRecovered?.(recovered);
-        } catch {
-          // A bug in a log line must not end a recovery.
-        }
+        tell(onRecovered, recovered);
         return recovered;
       })
       .finally(() => (recovering = undefined)));
@@ -212,8 +207,8 @@ export async function assemble(
     },
     observe: (itemId, observation) =>
       counted(async () => {
-        refuseUnlessObservation(observation);
-        return news.observe(itemIdOf(itemId), observation);
+        const seen = observationOf(observation);
+        return news.observe(itemIdOf(itemId), seen);
       }),
     updateMode: (itemId, request, choices) =>
       counted(async () => {

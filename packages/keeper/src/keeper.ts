@@ -33,7 +33,7 @@ export interface KeeperOptions {
   readonly folder?: string | undefined;
   /** Who stands in the history for what this keeper is asked for, such as `cli:anna`; `keeper` unless told. */
   readonly actor?: string | undefined;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970; of fractions nothing is kept. */
   readonly now?: (() => number) | undefined;
   /** New ids of letters, digits, `_` and `-`, no two of them ever the same. */
   readonly mint?: (() => string) | undefined;
@@ -67,7 +67,8 @@ export interface Keeper {
   /**
    * Exchanges a public token and keeps what it gives: with `ok`, the token is on disk, sealed. With `accounts` and
    * `institution` from Link's metadata, a login that the user has already is refused before the token is spent. A token
-   * that was linked already gives the same Item again.
+   * that was linked already gives the same Item again. An Item that was stranded or given up is whole again, and whose
+   * this link says.
    */
   link(publicToken: string, options?: LinkOptions): Promise<Result<Linked, KeeperFailure>>;
   /**

@@ -35,12 +35,14 @@ async function openRooms(options: KeeperOptions, opened: Opened): Promise<Result
   const {
     plaid,
     keys,
-    now = Date.now,
     mint = randomUUID,
     recoverEveryMs = 30_000,
     patienceMs = 60_000,
     wait = waitUnless,
   } = options;
+  // A clock such as `performance` gives fractions; what is stored, and compared with that, is whole.
+  const clock = options.now ?? Date.now;
+  const now = () => Math.floor(clock());
   const folder = options.folder ?? besideDatabase(options.database);
   const environment = plaid.env ?? "sandbox";
   const database = await openDatabase(options.database, { now: now() });

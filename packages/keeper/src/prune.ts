@@ -8,7 +8,7 @@ import type { Sql } from "./database/connection.ts";
 import type { KeeperFailure } from "./lifecycle/failure.ts";
 import { abortSignal, refuseUnfit } from "./lifecycle/known.ts";
 import { addEvent } from "./lifecycle/ledger.ts";
-import { databaseFailed, transact, type Writing } from "./lifecycle/means.ts";
+import { databaseFailed, type Writing } from "./lifecycle/means.ts";
 import { leaseOfShard, type SweepRow } from "./sweep/rows.ts";
 
 export interface PruneOptions {
@@ -117,8 +117,8 @@ async function walk<Row>(
     if (!read.ok) return err(databaseFailed(read.error));
     const past = read.value.filter(goes);
     if (past.length > 0 && !dryRun) {
-      const removed = await transact(means, async (sql) => ok(await remove(sql, past)));
-      if (!removed.ok) return removed;
+      const removed = await means.database.read((sql) => remove(sql, past));
+      if (!removed.ok) return err(databaseFailed(removed.error));
     }
     count(counts, past.length);
     last = read.value.at(-1);
@@ -139,34 +139,31 @@ async function pruneSweeps(run: Run, before: number): Step {
       .execute(),
   );
   if (!found.ok) return err(databaseFailed(found.error));
-  const gone = pastOf(found.value, environment, before);
-  for (const sweep of gone) {
+  const stays = new Set(found.value.map(({ sweep_id }) => sweep_id));
+  for (const sweep of pastOf(found.value, environment, before)) {
     if (signal.aborted) return ok(undefined);
     const removed = dryRun ? ok(1) : await removeSweep(means, sweep);
     if (!removed.ok) return removed;
+    if (removed.value > 0) stays.delete(sweep.sweep_id);
     count("sweeps", removed.value);
   }
 
-  const isGone = new Set(dryRun ? gone.map(({ sweep_id }) => sweep_id) : []);
-  for (let at = 0; ; at++) {
-    const from = at;
-    const next = await database.read(async (sql) => {
-      const { id } = await sql
+  const latest = found.value[0]?.sweep_id ?? 0; // any that has come since has a higher number
+  for (let after = -1; !signal.aborted;) {
+    const from = after + 1;
+    const next = await database.read((sql) =>
+      sql
         .selectFrom("sweep_items")
         .select((row) => row.fn.min("sweep_id").as("id"))
         .where("sweep_id", ">=", from)
-        .executeTakeFirstOrThrow();
-      const sweep =
-        id === null
-          ? undefined
-          : await sql.selectFrom("sweeps").select("sweep_id").where("sweep_id", "=", id).executeTakeFirst();
-      return { id, sweep };
-    });
+        .where("sweep_id", "<=", latest)
+        .executeTakeFirstOrThrow(),
+    );
     if (!next.ok) return err(databaseFailed(next.error));
-    const { id, sweep } = next.value;
-    if (id === null) return ok(undefined);
-    at = id;
-    if (sweep && !isGone.has(id)) continue;
+    const { id } = next.value;
+    if (id === null) break;
+    after = id;
+    if (stays.has(id)) continue;
     const walked = await walk<{ position: number }>(run, {
       counts: "sweepItems",
       page: (sql, after) =>
@@ -189,6 +186,7 @@ async function pruneSweeps(run: Run, before: number): Step {
     });
     if (!walked.ok) return walked;
   }
+  return ok(undefined);
 }
 
 type Known = Pick<SweepRow, "sweep_id" | "environment" | "operation" | "total" | "ended_at" | "rolls_back">;
@@ -210,7 +208,6 @@ async function removeSweep(
   means: Writing,
   { sweep_id, operation, total }: Known,
 ): Promise<Result<number, KeeperFailure>> {
-  const { rows } = means.database.differences;
   const removed = await means.database.transaction<number, never>(
     async (sql) => {
       const shards = await sql
@@ -221,9 +218,7 @@ async function removeSweep(
       const names = shards.map(({ number }) => leaseOfShard(sweep_id, number));
       await sql
         .deleteFrom("leases")
-        .where("name", "in", (lease) =>
-          lease.selectFrom(rows("gone", { name: { kind: "text", values: names } })).select("gone.name"),
-        )
+        .where("name", "in", these(means, sql, "text", names))
         .execute();
       const { numDeletedRows } = await sql
         .deleteFrom("sweeps")
@@ -254,19 +249,13 @@ const pruneIntents = (run: Run, before: number): Step =>
         .execute(),
     goes: ({ outcome, settled_at }) =>
       (outcome === "done" || outcome === "not-done") && settled_at !== null && settled_at < before,
-    remove: (sql, rows) =>
-      sql
+    remove(sql, rows) {
+      const ids = rows.map(({ intent_id }) => intent_id);
+      return sql
         .deleteFrom("intents")
-        .where("intent_id", "in", (intent) =>
-          intent
-            .selectFrom(
-              run.means.database.differences.rows("gone", {
-                id: { kind: "text", values: rows.map(({ intent_id }) => intent_id) },
-              }),
-            )
-            .select("gone.id"),
-        )
-        .execute(),
+        .where("intent_id", "in", these(run.means, sql, "text", ids))
+        .execute();
+    },
   });
 
 /** Up to where the slowest subscriber is. */
@@ -293,19 +282,13 @@ async function pruneWebhooks(run: Run, before: number): Step {
         .execute(),
     goes: (event) =>
       event.kind === "webhook" && event.at < before && event.seq <= read && event.environment === environment,
-    remove: (sql, rows) =>
-      sql
+    remove(sql, rows) {
+      const seqs = rows.map(({ seq }) => seq);
+      return sql
         .deleteFrom("events")
-        .where("seq", "in", (event) =>
-          event
-            .selectFrom(
-              database.differences.rows("gone", {
-                seq: { kind: "integer", values: rows.map(({ seq }) => seq) },
-              }),
-            )
-            .select("gone.seq"),
-        )
-        .execute(),
+        .where("seq", "in", these(run.means, sql, "integer", seqs))
+        .execute();
+    },
     isLast: ({ seq, at }) => seq > read || at >= before,
   });
 }
@@ -315,24 +298,28 @@ async function notYetRead(
   { database, environment }: Writing,
   before: number,
 ): Promise<Result<readonly string[], KeeperFailure>> {
-  const behind = await database.read(async (sql) => {
-    const names: string[] = [];
-    for (const { subscriber, seq } of await sql
+  const behind = await database.read((sql) =>
+    sql
       .selectFrom("cursors")
-      .selectAll()
+      .select("subscriber")
       .where("environment", "=", environment)
+      .where(
+        (cursor) =>
+          cursor
+            .selectFrom("events")
+            .select("at")
+            .whereRef("events.seq", ">", "cursors.seq")
+            .orderBy("events.seq")
+            .limit(1),
+        "<",
+        before,
+      )
       .orderBy("subscriber")
-      .execute()) {
-      const next = await sql
-        .selectFrom("events")
-        .select("at")
-        .where("seq", ">", seq)
-        .orderBy("seq")
-        .limit(1)
-        .executeTakeFirst();
-      if (next && next.at < before) names.push(subscriber);
-    }
-    return names;
-  });
-  return behind.ok ? behind : err(databaseFailed(behind.error));
+      .execute(),
+  );
+  return behind.ok ? ok(behind.value.map(({ subscriber }) => subscriber)) : err(databaseFailed(behind.error));
 }
+
+/** For `in`: any number of values in the same words. */
+const these = <Value>({ database }: Writing, sql: Sql, kind: "text" | "integer", values: readonly Value[]) =>
+  sql.selectFrom(database.differences.rows("these", { value: { kind, values } })).select("these.value");

@@ -308,6 +308,24 @@ for (const [name, empty] of Object.entries(places)) {
       assert.deepEqual([stage.asked.length, await intents(keeper)], before);
     });
 
+    onStage("a clock may give fractions, and so may whoever has seen something of an Item", async (stage) => {
+      const { clock, reopen, publicToken } = stage;
+      const keeper = await reopen({ now: () => clock.now() + 0.75 });
+      const { item_id, linked_at } = value(await keeper.link(await publicToken(), { userId: "u" }));
+      assert.equal(linked_at, clock.now());
+      value(await keeper.use(item_id, async () => 1));
+      value(await keeper.rotate(item_id));
+      const answer = value(await keeper.get(item_id));
+      await clock.advance(1_000);
+      const at = clock.now() + 0.25;
+      value(await keeper.observe(item_id, { kind: "answer", answer, at }));
+      assert.equal(value(await keeper.find(item_id)).checked_at, clock.now());
+      const webhook = { webhook_type: "ITEM", webhook_code: "LOGIN_REPAIRED", item_id } as const;
+      const iatSeconds = at / 1_000 + 0.3;
+      value(await keeper.observe(item_id, { kind: "webhook", webhook, iatSeconds, receivedAt: at } as never));
+      value(await keeper.remove(item_id));
+    });
+
     onStage("a row of an import that cannot be kept is a bad row", async (stage, keeper) => {
       const { item_id } = value(await keeper.link(await stage.publicToken()));
       const access_token = stage.sandbox.control.items.get(item_id).access_token!;

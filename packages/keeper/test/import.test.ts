@@ -289,6 +289,30 @@ for (const place of ["SQLite", "PostgreSQL"] as const) {
         assert.ok(ahead <= 5, `${ahead} lines were read ahead`);
       }));
 
+    test("that stops before the end of its source lets go of that", () =>
+      withKeeper(async () => {
+        const mistake = new RangeError("the caller's own");
+        for (const [head, line] of [
+          ["access_token\n", "\n,too,many\n"],
+          ["{}\n", "{}\n"],
+        ] as const) {
+          let closed = 0;
+          const source = async function* () {
+            try {
+              yield head;
+              for (;;) yield line;
+            } finally {
+              closed++;
+            }
+          };
+          const onRow = () => {
+            throw mistake;
+          };
+          await assert.rejects(keeper.importItems(source(), { onRow }), mistake);
+          assert.equal(closed, 1, head);
+        }
+      }));
+
     test("ends after the rows at hand when its signal comes or the keeper is closed, even if its source is silent", () =>
       withKeeper(async () => {
         const text = ["access_token", ...world.items.slice(1).map((item) => item.access_token)].join("\n");

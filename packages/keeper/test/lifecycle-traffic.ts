@@ -1,8 +1,8 @@
 // A process that does a thousand things at once with a few Items, and says what came of them: see
 // lifecycle-traffic.test.ts.
 
-import { fetchPost } from "sett";
 import { configFor, open } from "./lifecycle-world.ts";
+import { lightPost } from "./light-post.ts";
 
 /** What the process is to do. */
 export interface Traffic {
@@ -27,7 +27,7 @@ export interface Told {
 }
 
 const { items, removed, calls, offset, ...where } = JSON.parse(process.argv[2]!) as Traffic;
-const plaid = configFor({ post: fetchPost }, { baseUrl: where.baseUrl, timeoutMs: 120_000 });
+const plaid = configFor({ post: lightPost }, { baseUrl: where.baseUrl, timeoutMs: 120_000 });
 const keeper = await open(where.url, where.folder, plaid, { patienceMs: 300_000 });
 const rotations: Record<string, number> = {};
 const bad: unknown[] = [];

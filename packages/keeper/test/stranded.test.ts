@@ -10,7 +10,7 @@ import type { Means } from "../src/lifecycle/means.ts";
 import type { ReportRow } from "../src/sweep/report.ts";
 import { reencrypt } from "../src/vault/reencrypt.ts";
 import { keeperStage, type Stage } from "./keeper-stage.ts";
-import { failure, open, rotationOf, value, violations } from "./lifecycle-world.ts";
+import { failure, institution, open, rotationOf, value, violations } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
 import { quick, reported, until } from "./sweep-world.ts";
 
@@ -390,7 +390,7 @@ for (const [name, empty] of Object.entries(places)) {
       const of = { kind: "rotate", item_id, intent_id, request_id: null, from_version: 1 } as const;
       const given = { ...of, fence: fence ?? 0, access_token, about: nothingKnown };
       for (const time of ["first", "second"]) {
-        const back = value(await database.transaction((sql) => arrive(means, sql, given, sealed)));
+        const back = value(await arrive(means, given, sealed));
         assert.deepEqual([back.state, back.token_version, back.removed_at], ["healthy", 2, null], time);
       }
       value(await keeper.get(item_id));
@@ -399,6 +399,46 @@ for (const [name, empty] of Object.entries(places)) {
         last.map(({ detail }) => detail),
         [{ token_version: 2, from: "removed", to: "healthy" }],
       );
+    });
+
+    for (const how of ["stranded", "given up", "given up, and its user forgotten"])
+      onStage(`an Item that was ${how} is whose the new link says`, async (stage) => {
+        const { sandbox, reopen, publicToken } = stage;
+        sandbox.control.switches.set({ secondExchange: "same-token" });
+        const keeper = await reopen();
+        const token = await publicToken();
+        const accounts = [{ mask: "0000", name: "Checking" }];
+        const old = { userId: "u_old", institution, accounts };
+        const { item_id } = value(await keeper.link(token, old));
+        await strand(stage, keeper, item_id);
+        if (how !== "stranded") value(await keeper.abandon(item_id, { note: "nobody answers" }));
+        if (how === "given up, and its user forgotten") value(await keeper.forgetUser("u_old"));
+
+        const bank = { ...institution, name: "The same bank, renamed" };
+        const again = { userId: "u_new", institution: bank, accounts };
+        const back = value(await keeper.link(token, again));
+        assert.deepEqual([back.item_id, back.state, back.user_id], [item_id, "healthy", "u_new"]);
+        assert.equal(value(await keeper.find(item_id)).institution_name, bank.name);
+        assert.equal(failure(await keeper.forgetUser("u_new")).kind, "live-items");
+        value(await keeper.forgetUser("u_old"));
+        const rows = await keeper.database.sql.selectFrom("fingerprints").select("item_id").execute();
+        assert.deepEqual(rows, [{ item_id }], "its accounts are the new user's alone");
+        const twice = failure(await keeper.link(await publicToken(), again));
+        assert.deepEqual(twice, { kind: "duplicate", of: [item_id] });
+        const other = { ...again, accounts: [{ mask: "1111", name: "Savings" }] };
+        value(await keeper.link(await publicToken(), other));
+      });
+
+    onStage("a new link that names nobody leaves an Item its user", async (stage) => {
+      const { sandbox, reopen, publicToken } = stage;
+      sandbox.control.switches.set({ secondExchange: "same-token" });
+      const keeper = await reopen();
+      const token = await publicToken();
+      const { item_id } = value(await keeper.link(token, { userId: "u_old", institution }));
+      await strand(stage, keeper, item_id);
+      const back = value(await keeper.link(token));
+      assert.deepEqual([back.item_id, back.state, back.user_id], [item_id, "healthy", "u_old"]);
+      assert.equal(back.institution_id, institution.institution_id);
     });
 
     onStage("a lost exchange keeps nobody from being forgotten", async ({ sandbox, reopen, publicToken }) => {

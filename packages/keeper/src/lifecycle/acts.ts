@@ -1,18 +1,19 @@
 // The acts on one Item that the keeper offers, each written down first and then carried out: for the door, and for
 // sweeps, whose calls go another way to Plaid.
 
-import { ok, type Item as Items, type Result } from "sett";
+import { err, ok, type Item as Items, type Result } from "sett";
 import { itemRemove } from "sett/endpoints";
-import type { Act, Flights, Terms } from "./flights.ts";
+import type { Sql } from "../database/connection.ts";
+import { leave, type Act, type Doing, type Flights, type Terms } from "./flights.ts";
 import type { KeeperFailure } from "./failure.ts";
 import { refuseUnfit } from "./known.ts";
-import { readView, type ItemView } from "./ledger.ts";
-import { sealText, type Means } from "./means.ts";
+import { openIntent, readView, sealDetail, type ItemRow, type ItemView } from "./ledger.ts";
+import { openText, type Means } from "./means.ts";
 import { beginRemoval, removal } from "./remove.ts";
-import { beginRotation, rotation } from "./rotate.ts";
+import { refuseUnlessFrom, refuseUnlessLive, rotation } from "./rotate.ts";
 import type { Salvage } from "./salvage.ts";
 import { isWebUrl } from "./texts.ts";
-import { beginMove, move } from "./webhook.ts";
+import { move } from "./webhook.ts";
 
 export interface Acts {
   /** Fails as `rotated` where the token is not the one of version `from`. */
@@ -30,45 +31,66 @@ export interface Acts {
   ): Promise<Result<ItemView, KeeperFailure>>;
 }
 
-/** Finishes whatever kind of intent was left open. */
+/** Of the intents that are an Item's, those that may be open. */
+type Kind = "rotate" | "webhook" | "remove";
+
+/** Does, or finishes, whatever kind of intent is open. */
 export function createFinish(means: Means, salvage: Salvage): Act {
-  const rotated = rotation(means, salvage);
-  const removed = removal(means, salvage);
-  const moved = move(means);
-  return (flight, resumed) => {
-    const { kind } = flight.intent;
-    return (kind === "rotate" ? rotated : kind === "remove" ? removed : moved)(flight, resumed);
+  const doings: Readonly<Record<Kind, Doing>> = {
+    rotate: rotation(means, salvage),
+    webhook: move(means),
+    remove: removal(means, salvage),
+  };
+  return async (flight) => {
+    const { item_id, token, key_id } = flight.item;
+    const kind = flight.intent.kind as Kind;
+    if (!flight.resumed) await means.at(`${kind}: intended`);
+    const opened = token
+      ? await openText(means, token, { purpose: "token", subject: item_id }, key_id)
+      : err<KeeperFailure>({ kind: "removed", item_id });
+    return opened.ok ? doings[kind](flight, opened.value) : leave(means, flight.lease, opened);
   };
 }
 
 /** The acts over these flights, with the transport of these means. */
 export function createActs(means: Means, salvage: Salvage, flights: Flights): Acts {
   const finish = createFinish(means, salvage);
-  const sealedFor = async (detail: object) => {
+  /** `detail` is what it takes to do it. `begin` says why not, or writes what goes with the intent. */
+  const fly = async (
+    kind: Kind,
+    item_id: string,
+    detail: object | null,
+    begin: (means: Means, sql: Sql, item: ItemRow) => Promise<KeeperFailure | undefined>,
+    terms: Terms | undefined,
+  ) => {
+    await means.at(`${kind}: begin`);
     const intent_id = means.mint();
-    const sealed = await sealText(means, JSON.stringify(detail), { purpose: "intent", subject: intent_id });
-    return sealed.ok ? ok({ intent_id, sealed: sealed.value }) : sealed;
+    const sealed = detail ? await sealDetail(means, intent_id, detail) : ok(null);
+    if (!sealed.ok) return sealed;
+    const intent = { intent_id, kind, item_id, detail: sealed.value };
+    return flights.fly(
+      item_id,
+      async (sql, item, lease) => {
+        const refused = await begin(means, sql, item);
+        return refused ? err(refused) : ok(await openIntent(means, sql, intent, lease));
+      },
+      finish,
+      terms,
+    );
   };
   return {
     async rotate(itemId, from, terms) {
       if (from !== undefined && !Number.isInteger(from))
         throw new TypeError("from must be a token_version: a whole number");
-      await means.at("rotate: begin");
-      return flights.fly(itemId, beginRotation(means, from), finish, terms);
+      return fly("rotate", itemId, null, (_, sql, item) => refuseUnlessFrom(means, sql, item, from), terms);
     },
     async updateWebhook(itemId, webhook, terms) {
       refuseUnlessUrl(webhook);
-      await means.at("webhook: begin");
-      const made = await sealedFor({ webhook });
-      if (!made.ok) return made;
-      return flights.fly(itemId, beginMove(means, made.value.intent_id, made.value.sealed), finish, terms);
+      return fly("webhook", itemId, { webhook }, refuseUnlessLive, terms);
     },
     async remove(itemId, reason, terms) {
       refuseUnlessReason(reason);
-      await means.at("remove: begin");
-      const made = await sealedFor({ reason });
-      if (!made.ok) return made;
-      return flights.fly(itemId, beginRemoval(means, made.value.intent_id, made.value.sealed), finish, terms);
+      return fly("remove", itemId, { reason }, beginRemoval, terms);
     },
   };
 }

@@ -52,34 +52,35 @@ export const nothingKnown: About = {
 /** Puts the token in its place and closes its intent, also where that had been given up; does nothing the second time. */
 export async function arrive(
   means: Means,
-  sql: Sql,
   given: Given,
   token: Sealed,
 ): Promise<Result<ItemView, KeeperFailure>> {
-  if (given.kind === "rotate") return rotated(means, sql, given, token);
-  const brought = await bringIn(means, sql, given, token);
+  if (given.kind === "rotate") return transact(means, (sql) => rotated(means, sql, given, token));
+  const made = await arriveNew(means, given, token);
+  if (made) return made;
+  const brought = await transact(means, (sql) => bringIn(means, sql, given, token));
   return brought.ok ? ok(brought.value.item) : brought;
 }
 
-/** The same for an exchange whose Item is new, as nearly all are: one statement of the database's. Any other it leaves to `arrive`. */
-export async function arriveNew(
-  means: Means,
+/** Where the Item is new, as nearly all are: one statement of the database's. Undefined where it is here. */
+async function arriveNew(
+  { now, environment, exchanges }: Means,
   given: Given,
   token: Sealed,
-): Promise<Result<ItemView, KeeperFailure>> {
-  const { environment, exchanges } = means;
+): Promise<Result<ItemView, KeeperFailure> | undefined> {
   const { intent_id, item_id, request_id, about } = given;
   const { user_id, institution_id, institution_name } = about;
-  const at = means.now();
+  const at = now();
   const known = { item_id, user_id, institution_id, institution_name };
   const { bytes, key_id } = token;
   const item = { ...known, intent_id, request_id, token: bytes, key_id, at };
-  const marks = about.fingerprints.map((text) => ({ item_id, fingerprint: Buffer.from(text, "hex") }));
-  const made = await exchanges.arrive([item], marks);
+  const made = await exchanges.arrive(item, marksOf(given));
   if (made.ok) return ok({ ...newItem, ...known, environment, token_at: at, linked_at: at });
-  if (made.error.kind !== "constraint") return err(databaseFailed(made.error));
-  return transact(means, (sql) => arrive(means, sql, given, token));
+  return made.error.kind === "constraint" ? undefined : err(databaseFailed(made.error));
 }
+
+const marksOf = ({ item_id, about }: Given) =>
+  about.fingerprints.map((text) => ({ item_id, fingerprint: Buffer.from(text, "hex") }));
 
 /** As the schema makes it. */
 const newItem = {
@@ -111,9 +112,10 @@ export interface Brought {
 export async function bringIn(
   means: Means,
   sql: Sql,
-  { kind, intent_id, item_id, request_id, from_version, about, seen }: Given,
+  given: Given,
   token: Sealed,
 ): Promise<Result<Brought, KeeperFailure>> {
+  const { kind, intent_id, item_id, request_id, from_version, about, seen } = given;
   const { environment, now, database } = means;
   // An import has no intent: the application still has the token.
   const intent =
@@ -146,33 +148,35 @@ export async function bringIn(
           .executeTakeFirst();
   let row = made ?? (await lockItem(means, sql, item_id));
   if (!row) return err({ kind: "unknown-item", item_id });
-  // Plaid has just exchanged for an Item that was given up here: so it is alive.
   const isDead = row.token !== null && row.token_version === from_version;
-  const wasGivenUp =
-    !made && (row.state === "stranded" || isDead || (row.state === "removed" && kind === "exchange"));
+  // Plaid has just exchanged for an Item that was given up here: so it is alive.
+  const wasGivenUp = row.state === "stranded" || (row.state === "removed" && kind === "exchange");
+  const how = made ? "new" : isDead || wasGivenUp ? "healed" : "known";
   // Brought in before. The intent may be another's by now, under the same name: then the history tells.
-  const isAgain = kind === "exchange" && !made && (await isInHistory(sql, item_id, request_id));
-  if (intent?.outcome === "done" || isAgain) return ok({ item: viewOf(row), how: "known" });
-  const how = made ? "new" : wasGivenUp ? "healed" : "known";
-  if (how === "known" && kind === "import") return ok({ item: viewOf(row), how });
+  const isAgain =
+    intent?.outcome === "done" ||
+    (kind === "exchange" && !made && (await isInHistory(sql, item_id, request_id)));
+  if (isAgain || (how === "known" && kind === "import")) return ok({ item: viewOf(row), how: "known" });
   // A removal that was given up with its token nobody asks for any more who brings the Item in anew.
   if (row.state === "stranded") await endStranded(sql, item_id).where("kind", "=", "remove").execute();
-  if (wasGivenUp) row = await replaceToken(means, sql, item_id, token);
-  if (made && about.fingerprints.length > 0) {
-    const rows = about.fingerprints.map((text) => ({ item_id, fingerprint: Buffer.from(text, "hex") }));
-    await sql.insertInto("fingerprints").values(rows).execute();
+  if (how === "healed") {
+    row = await replaceToken(means, sql, item_id, token);
+    if (kind === "exchange") row = await giveTo(sql, row, about);
   }
+  const marks = how === "known" ? [] : marksOf(given);
+  if (marks.length > 0)
+    await sql
+      .insertInto("fingerprints")
+      .values(marks)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
   if (kind === "exchange") {
     await closeIntent(means, sql, intent_id, { outcome: "done", request_id, givenUp: true });
     await sql.updateTable("intents").set({ item_id }).where("intent_id", "=", intent_id).execute();
   }
   const detail = made ? {} : { again: true };
-  await addEvent(means, sql, {
-    kind: kind === "import" ? "item.imported" : "item.linked",
-    item_id,
-    detail,
-    request_id,
-  });
+  const event = kind === "import" ? "item.imported" : "item.linked";
+  await addEvent(means, sql, { kind: event, item_id, detail, request_id });
   return ok({ item: viewOf(row), how });
 }
 
@@ -213,6 +217,21 @@ async function rotated(
   };
   await addEvent(means, sql, { kind: "item.rotated", item_id, detail, request_id });
   return ok(viewOf(row));
+}
+
+/** A link says anew whose an Item is; what it leaves out stays. An import says that of new Items alone. */
+async function giveTo(sql: Sql, row: ItemRow, about: About): Promise<ItemRow> {
+  const { item_id } = row;
+  const user_id = about.user_id ?? row.user_id;
+  const institution_id = about.institution_id ?? row.institution_id;
+  const institution_name = about.institution_name ?? row.institution_name;
+  if (user_id !== row.user_id) await sql.deleteFrom("fingerprints").where("item_id", "=", item_id).execute();
+  return sql
+    .updateTable("items")
+    .set({ user_id, institution_id, institution_name })
+    .where("item_id", "=", item_id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
 }
 
 function replaceToken({ now }: Means, sql: Sql, itemId: string, token: Sealed) {

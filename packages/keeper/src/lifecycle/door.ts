@@ -22,9 +22,6 @@ export function createDoor(): Door {
   const closing = new AbortController();
   let underWay = 0;
   let whenIdle = () => {};
-  const over = () => {
-    if (--underWay === 0) whenIdle();
-  };
   const refuseIfClosed = () => {
     if (closing.signal.aborted) throw new TypeError("the keeper has been closed");
   };
@@ -34,7 +31,7 @@ export function createDoor(): Door {
     try {
       return await work();
     } finally {
-      over();
+      if (--underWay === 0) whenIdle();
     }
   };
 

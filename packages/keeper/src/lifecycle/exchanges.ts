@@ -32,14 +32,18 @@ const arrived = {
   at: "integer",
 } as const;
 
+/** Columns of the two that go into the row as they are. */
+const ofIntent = ["intent_id", "user_id", "detail", "key_id", "holder", "until_ms"] as const;
+const ofItem = ["item_id", "user_id", "institution_id", "institution_name", "token", "key_id"] as const;
+
 const marked = { fingerprint: "bytes", item_id: "text" } as const;
 
 export interface Exchanges {
   /** Writes down what is about to be asked, under a lease whose fence is 1. Fails where the intent's name is in use. */
   open(exchange: RowOf<typeof opened>): Promise<Result<undefined, DatabaseFailure>>;
-  /** Makes new Items, closes their intents and writes the history. Fails where an Item is here already: see arrival.ts. */
+  /** Makes a new Item, closes its intent and writes the history. Fails where the Item is here already: see arrival.ts. */
   arrive(
-    items: readonly RowOf<typeof arrived>[],
+    item: RowOf<typeof arrived>,
     fingerprints: readonly RowOf<typeof marked>[],
   ): Promise<Result<undefined, DatabaseFailure>>;
 }
@@ -50,32 +54,15 @@ export function exchangesOf(database: Database, environment: Environment, actor 
     over("opened", (sql) =>
       sql
         .insertInto("intents")
-        .columns([
-          "intent_id",
-          "environment",
-          "kind",
-          "user_id",
-          "detail",
-          "key_id",
-          "holder",
-          "fence",
-          "until_ms",
-          "opened_at",
-        ])
+        .columns([...ofIntent, "opened_at", "environment", "kind", "fence"])
         .expression((given) =>
           given
             .selectFrom("opened")
+            .select([...ofIntent, "at"])
             .select([
-              "intent_id",
               raw.lit(environment).as("environment"),
               raw.lit("exchange").as("kind"),
-              "user_id",
-              "detail",
-              "key_id",
-              "holder",
               raw.lit(1).as("fence"),
-              "until_ms",
-              "at",
             ]),
         ),
     ),
@@ -84,33 +71,12 @@ export function exchangesOf(database: Database, environment: Environment, actor 
     over("arrived", (sql) =>
       sql
         .insertInto("items")
-        .columns([
-          "item_id",
-          "environment",
-          "user_id",
-          "institution_id",
-          "institution_name",
-          "state",
-          "token",
-          "key_id",
-          "token_at",
-          "linked_at",
-        ])
+        .columns([...ofItem, "token_at", "linked_at", "environment", "state"])
         .expression((given) =>
           given
             .selectFrom("arrived")
-            .select([
-              "item_id",
-              raw.lit(environment).as("environment"),
-              "user_id",
-              "institution_id",
-              "institution_name",
-              raw.lit("healthy").as("state"),
-              "token",
-              "key_id",
-              "at",
-              "at as linked_at",
-            ]),
+            .select([...ofItem, "at", "at as linked_at"])
+            .select([raw.lit(environment).as("environment"), raw.lit("healthy").as("state")]),
         ),
     ),
     over("marked", (sql) =>
@@ -140,25 +106,23 @@ export function exchangesOf(database: Database, environment: Environment, actor 
     over("arrived", (sql) =>
       sql
         .insertInto("events")
-        .columns(["environment", "at", "item_id", "kind", "actor", "detail", "request_id"])
+        .columns(["at", "item_id", "request_id", "environment", "kind", "actor", "detail"])
         .expression((given) =>
           given
             .selectFrom("arrived")
+            .select(["at", "item_id", "request_id"])
             .select([
               raw.lit(environment).as("environment"),
-              "at",
-              "item_id",
               raw.lit("item.linked").as("kind"),
               raw.lit(actor).as("actor"),
               raw.lit("{}").as("detail"),
-              "request_id",
             ]),
         ),
     ),
   ]);
   return {
     open: (exchange) => open({ opened: [exchange] }),
-    arrive: (arrived, marked) => arrive({ arrived, marked }),
+    arrive: (item, marked) => arrive({ arrived: [item], marked }),
   };
 }
 

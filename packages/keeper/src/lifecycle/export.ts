@@ -9,7 +9,7 @@ import { openStream, sealStream, type ExportFailure, type SealedHead } from "../
 import type { KeeperFailure } from "./failure.ts";
 import { anything, refuseUnfit } from "./known.ts";
 import { addEvent, intentIsOpen, type ItemView } from "./ledger.ts";
-import { databaseFailed, openText, transact, type Means } from "./means.ts";
+import { openText, read, transact, type Means } from "./means.ts";
 import { listItems, selected, selectionFrom, type Selection } from "./selection.ts";
 import { longestId, textUpTo } from "./texts.ts";
 import type { Lend } from "./use.ts";
@@ -182,7 +182,7 @@ async function withTokens(
   items: readonly ItemView[],
 ): Promise<Result<readonly (readonly [ItemView, Result<string, KeeperFailure>])[], KeeperFailure>> {
   const ids = items.map(({ item_id }) => item_id);
-  const found = await means.database.read((sql) =>
+  const found = await read(means, (sql) =>
     sql
       .selectFrom("items")
       .innerJoin(
@@ -194,14 +194,14 @@ async function withTokens(
       .select(intentIsOpen("rotate").as("turning"))
       .execute(),
   );
-  if (!found.ok) return err(databaseFailed(found.error));
+  if (!found.ok) return found;
   const rows = new Map(found.value.map((row) => [row.item_id, row]));
-  const read = async (item: ItemView): Promise<readonly [ItemView, Result<string, KeeperFailure>]> => {
+  const withToken = async (item: ItemView): Promise<readonly [ItemView, Result<string, KeeperFailure>]> => {
     const { item_id } = item;
     const row = rows.get(item_id);
     if (!row?.token) return [item, err({ kind: "removed", item_id })];
     if (row.turning) return [item, await lend(item_id, async (token) => token)];
     return [item, await openText(means, row.token, { purpose: "token", subject: item_id }, row.key_id)];
   };
-  return ok(await Promise.all(items.map(read)));
+  return ok(await Promise.all(items.map(withToken)));
 }

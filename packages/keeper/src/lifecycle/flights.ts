@@ -1,12 +1,12 @@
 // One flight per Item, over all processes: whoever changes an Item holds its lease, and whoever takes the lease first
 // finishes what was left open under the one before. In this process those who want the same Item take turns.
 
-import { err, ok, type Result } from "sett";
+import { err, ok, type Failure, type Result } from "sett";
 import { claimLease, leaseOfItem, releaseLease, renewLease, type Lease } from "../database/leases.ts";
 import type { Sql } from "../database/connection.ts";
 import type { KeeperFailure } from "./failure.ts";
 import { lockItem, type IntentRow, type ItemRow, type ItemView } from "./ledger.ts";
-import { databaseFailed, transact, type Means } from "./means.ts";
+import { read, transact, type Means } from "./means.ts";
 import type { Salvage } from "./salvage.ts";
 import { patience, Turns } from "./turns.ts";
 
@@ -15,6 +15,8 @@ export interface Flight {
   readonly item: ItemRow;
   readonly intent: IntentRow;
   readonly lease: Lease;
+  /** Whether what the intent says may have been done already. */
+  readonly resumed: boolean;
 }
 
 /** Writes down, in the transaction that took the lease, what is about to be done; or refuses. */
@@ -30,8 +32,11 @@ export interface Terms {
 
 type Landing = Promise<Result<undefined, KeeperFailure>>;
 
-/** Does what the intent says and closes it. `resumed`: it may have been done already. It gives up the lease. */
-export type Act = (flight: Flight, resumed: boolean) => Promise<Result<ItemView, KeeperFailure>>;
+/** Does what the intent says and closes it. It gives up the lease. */
+export type Act = (flight: Flight) => Promise<Result<ItemView, KeeperFailure>>;
+
+/** The same, with the Item's token. */
+export type Doing = (flight: Flight, token: string) => ReturnType<Act>;
 
 export class Flights {
   readonly #means: Means;
@@ -62,9 +67,9 @@ export class Flights {
       for (;;) {
         const boarded = await this.#board(itemId, unlessAborted, patienceMs, signal);
         if (!boarded.ok) return boarded;
-        const { flight, resumed } = boarded.value!;
-        if (!resumed) return act(flight, false);
-        const finished = await this.#finish(flight, true);
+        const flight = boarded.value!;
+        if (!flight.resumed) return act(flight);
+        const finished = await this.#finish(flight);
         if (!finished.ok && isInTheWay(finished.error)) return finished;
       }
     });
@@ -85,7 +90,7 @@ export class Flights {
           const boarded = await this.#board(itemId, undefined, patienceMs);
           if (!boarded.ok) return boarded;
           if (!boarded.value) return ok(undefined);
-          const finished = await this.#finish(boarded.value.flight, true);
+          const finished = await this.#finish(boarded.value);
           if (finished.ok) continue;
           if (isInTheWay(finished.error) || finished.error.kind === "stranded") return finished;
         }
@@ -106,7 +111,7 @@ export class Flights {
     begin: Begin | undefined,
     patienceMs: number,
     signal?: AbortSignal,
-  ): Promise<Result<{ flight: Flight; resumed: boolean } | undefined, KeeperFailure>> {
+  ): Promise<Result<Flight | undefined, KeeperFailure>> {
     const means = this.#means;
     const brought = await this.#salvage.bringInFor(itemId);
     if (!brought.ok) return brought;
@@ -128,7 +133,7 @@ export class Flights {
     sql: Sql,
     itemId: string,
     begin: Begin | undefined,
-  ): Promise<Result<{ flight: Flight; resumed: boolean } | undefined | "held", KeeperFailure>> {
+  ): Promise<Result<Flight | undefined | "held", KeeperFailure>> {
     const { holder, now, leaseMs } = this.#means;
     // It is our turn: what this process holds, it could not give back, for the database was not there or had no room.
     const name = leaseOfItem(itemId);
@@ -144,18 +149,18 @@ export class Flights {
       .orderBy("opened_at")
       .limit(1)
       .executeTakeFirst();
-    if (open) return ok({ flight: { item, intent: open, lease }, resumed: true });
+    if (open) return ok({ item, intent: open, lease, resumed: true });
     if (!begin) {
       await releaseLease(sql, lease);
       return ok(undefined);
     }
     const intent = await begin(sql, item, lease);
-    return intent.ok ? ok({ flight: { item, intent: intent.value, lease }, resumed: false }) : intent;
+    return intent.ok ? ok({ item, intent: intent.value, lease, resumed: false }) : intent;
   }
 
-  async #look(itemId: string): Promise<Result<{ free: boolean; open: boolean }, KeeperFailure>> {
-    const { database, now, holder } = this.#means;
-    const seen = await database.read(async (sql) => {
+  #look(itemId: string): Promise<Result<{ free: boolean; open: boolean }, KeeperFailure>> {
+    const { now, holder } = this.#means;
+    return read(this.#means, async (sql) => {
       const lease = sql
         .selectFrom("leases")
         .select(["until_ms", "holder"])
@@ -169,7 +174,6 @@ export class Flights {
       const free = held === undefined || held.until_ms <= now() || held.holder === holder;
       return { free, open: left !== undefined };
     });
-    return seen.ok ? seen : err(databaseFailed(seen.error));
   }
 }
 
@@ -188,14 +192,16 @@ export async function renew(means: Means, lease: Lease): Promise<boolean> {
   return renewed.ok && renewed.value !== undefined;
 }
 
-/** Gives the lease up with the intent open, for whoever comes next. If the database does not take it, it runs out. */
-export async function letGo(means: Means, lease: Lease): Promise<boolean> {
-  const released = await means.database.read((sql) => releaseLease(sql, lease));
-  return released.ok && released.value;
+/** Gives the lease up, with the intent as it is, and goes out with that. If the database does not take it, it runs out. */
+export async function leave<Outcome>(means: Means, lease: Lease, outcome: Outcome): Promise<Outcome> {
+  void (await means.database.read((sql) => releaseLease(sql, lease)));
+  return outcome;
 }
 
-/** The same, on the way out with a failure. */
-export async function leave<Failed>(means: Means, lease: Lease, failed: Failed): Promise<Failed> {
-  await letGo(means, lease);
-  return failed;
-}
+/** The same, with the intent open for whoever comes next. */
+export const unfinished = (
+  means: Means,
+  { item: { item_id }, intent: { intent_id }, lease }: Flight,
+  cause: Failure | null,
+): Promise<Result<never, KeeperFailure>> =>
+  leave(means, lease, err({ kind: "unfinished", item_id, intent_id, cause }));

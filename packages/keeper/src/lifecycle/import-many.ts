@@ -4,6 +4,7 @@
 
 import { advice, err, ok, type Failure, type Result } from "sett";
 import { callback, integer, oneOf, type FieldsOf } from "sett/kinds";
+import type { DatabaseFailure } from "../database/failure.ts";
 import type { ItemState } from "../database/schema.ts";
 import { codeOf } from "../vault/sealed-stream.ts";
 import type { OpenedExport } from "./export.ts";
@@ -24,7 +25,7 @@ import { databaseFailed, type Means } from "./means.ts";
 export interface ImportOptions {
   /** What the file is; found out from its first line unless told. */
   readonly format?: ImportFormat | undefined;
-  /** How many rows are worked on at a time; 8 unless told. */
+  /** How many rows are worked on at a time; 8 unless told, 1 000 at most. The command line says so, too. */
   readonly concurrency?: number | undefined;
   /** Told how each row went, in no order, and waited for. */
   readonly onRow?: ((outcome: ImportOutcome) => unknown) | undefined;
@@ -123,27 +124,18 @@ export async function importItems(
 ): Promise<Result<ImportReport, ImportFailure>> {
   if (!(Object(source) === source && (Symbol.asyncIterator in source || "rows" in source)))
     throw new TypeError("the source must be an async iterable of bytes or text, or an opened export");
-  const { format, concurrency = 8 } = options;
   const work = new Import(means, options, around);
   if ("rows" in source) {
     const { environment } = source;
     if (environment !== means.environment) return err({ kind: "other-environment", environment });
-    return work.run(
-      exported(source, (cause) => work.stop(cause)),
-      concurrency,
-    );
+    return work.run(exported(source, (cause) => work.stop(cause)));
   }
-  try {
-    const begun = await work.unlessAborted(rowsOf(source, format, (length) => (work.counts.bytes += length)));
-    if (!begun) return work.ended();
-    if (!begun.ok) return begun;
-    work.counts.ignored = begun.value.ignored;
-    return await work.run(begun.value.rows, concurrency);
-  } catch (thrown) {
-    if (work.began) throw thrown;
-    work.stop({ kind: "source", detail: codeOf(thrown) });
-    return work.ended();
-  }
+  const count = (length: number) => (work.counts.bytes += length);
+  const begun = await work.fromSource(rowsOf(source, options.format, count));
+  if (!begun) return work.ended();
+  if (!begun.ok) return begun;
+  work.counts.ignored = begun.value.ignored;
+  return work.run(begun.value.rows);
 }
 
 async function* exported(source: OpenedExport, stop: (cause: Cause) => void): AsyncGenerator<Row[], void> {
@@ -172,20 +164,18 @@ class Import {
     ignored: [] as readonly string[],
     complete: false,
   };
-  began = false;
   readonly #means: Means;
   readonly #options: ImportOptions;
   readonly #around: Around;
-  readonly #find: (values: { fingerprint: Buffer }) => Promise<Result<Found[], KeeperFailure>>;
+  readonly #find: (values: { fingerprint: Buffer }) => Promise<Result<Found[], DatabaseFailure>>;
   readonly #startedAt: number;
+  readonly #concurrency: number;
   #cause: Cause | undefined;
   /** While Plaid asks for a pause, nobody asks Plaid. */
   #pause: Promise<unknown> | undefined;
   #pauseMs = firstPauseMs;
   /** Rows that failed one after the other because Plaid gave no answer that counts. */
   #unheard = 0;
-  /** So many of them, and nobody is at home. */
-  #patience = 8;
   /** Whoever is waiting now for something that may never come. */
   readonly #waiting = new Set<() => void>();
 
@@ -194,10 +184,11 @@ class Import {
     this.#around = around;
     this.#options = options;
     this.#startedAt = means.now();
+    this.#concurrency = options.concurrency ?? 8;
     options.signal?.addEventListener("abort", () => this.#waiting.forEach((leave) => leave()), {
       once: true,
     });
-    const find = means.database.statement<{ fingerprint: Buffer }, Found>((sql, value) =>
+    this.#find = means.database.statement<{ fingerprint: Buffer }, Found>((sql, value) =>
       sql
         .selectFrom("fingerprints")
         .innerJoin("items", "items.item_id", "fingerprints.item_id")
@@ -205,10 +196,6 @@ class Import {
         .where("fingerprint", "=", value("fingerprint"))
         .where("environment", "=", means.environment),
     );
-    this.#find = async (values) => {
-      const found = await find(values);
-      return found.ok ? found : err(databaseFailed(found.error));
-    };
   }
 
   stop(cause: Cause): undefined {
@@ -225,7 +212,7 @@ class Import {
   }
 
   /** What comes of it, or undefined once the signal has come. */
-  unlessAborted<Value>(work: Promise<Value>): Promise<Value | undefined> {
+  #unlessAborted<Value>(work: Promise<Value>): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
       const leave = () => resolve(undefined);
       this.#waiting.add(leave);
@@ -234,10 +221,15 @@ class Import {
     });
   }
 
+  /** The same of what is read, whose failure ends the import. */
+  fromSource<Value>(work: Promise<Value>): Promise<Value | undefined> {
+    return this.#unlessAborted(work).catch((thrown: unknown) =>
+      this.stop({ kind: "source", detail: codeOf(thrown) }),
+    );
+  }
+
   /** Workers take rows from one iterator, as fast as they can work on them and no faster. */
-  async run(batches: AsyncIterable<readonly Row[]>, concurrency: number) {
-    this.began = true;
-    this.#patience = Math.max(8, concurrency);
+  async run(batches: AsyncIterable<readonly Row[]>): Promise<Result<ImportReport, ImportFailure>> {
     const rows = each(batches);
     let thrown: { readonly error: unknown } | undefined;
     let ended = false;
@@ -245,25 +237,19 @@ class Import {
     const isOver = () => this.#cause !== undefined || thrown !== undefined || this.#isAborted();
     const worker = async () => {
       while (!isOver()) {
-        const next = await this.unlessAborted(rows.next()).catch((error: unknown) => {
-          this.stop({ kind: "source", detail: codeOf(error) });
-        });
+        const next = await this.fromSource(rows.next());
         if (!next) return;
-        if (next.done) ended = true;
-        if (next.done) return;
-        if (isOver()) leftOut = true;
-        else {
-          try {
-            const outcome = await this.#one(next.value);
-            if (outcome) await this.#tell(outcome);
-            else leftOut = true;
-          } catch (error) {
-            thrown ??= { error };
-          }
+        if (next.done) return void (ended = true);
+        try {
+          const outcome = isOver() ? undefined : await this.#one(next.value);
+          if (outcome) await this.#tell(outcome);
+          else leftOut = true;
+        } catch (error) {
+          thrown ??= { error };
         }
       }
     };
-    await Promise.all(Array.from({ length: concurrency }, worker));
+    await Promise.all(Array.from({ length: this.#concurrency }, worker));
     this.counts.complete = ended && !leftOut && this.#cause === undefined;
     const closed = rows.return().catch(() => {});
     if (!this.#isAborted()) await closed; // a source that was left in the middle of a read may never say so
@@ -289,7 +275,7 @@ class Import {
     const fingerprint = await tokenFingerprint(this.#means.vault, access_token);
     if (!fingerprint.ok) return this.stop(fingerprint.error);
     const found = await this.#find({ fingerprint: fingerprint.value });
-    if (!found.ok) return this.stop(found.error);
+    if (!found.ok) return this.stop(databaseFailed(found.error));
     const [known] = found.value;
     // A stranded Item may be whole again with this token, if Plaid says that it works.
     if (known && known.state !== "stranded")
@@ -339,13 +325,14 @@ class Import {
   }
 
   async #rest(): Promise<void> {
-    await this.unlessAborted(this.#means.wait(this.#pauseMs, this.#options.signal));
+    await this.#unlessAborted(this.#means.wait(this.#pauseMs, this.#options.signal));
     this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
   }
 
   /** Whether the rows to come would fare no better: the credentials are wrong, or Plaid has not answered for long. */
   #isForAll(failure: Failure): boolean {
-    return advice(failure).action === "fix-credentials" || this.#unheard >= this.#patience;
+    const nobodyIsAtHome = this.#unheard >= Math.max(8, this.#concurrency);
+    return nobodyIsAtHome || advice(failure).action === "fix-credentials";
   }
 }
 

@@ -61,7 +61,6 @@ export async function rowsOf(
     const start = next.value.findIndex(({ text }) => text === null || text.trim() !== "");
     if (start < 0) continue;
     const first = next.value[start]!.text?.trim() ?? "";
-    const begun = next.value.slice(start);
     const refuse = async (failure: FormatFailure) => {
       await lines.return();
       return err(failure);
@@ -69,7 +68,7 @@ export async function rowsOf(
     if ((format ?? (/^[{[]/.test(first) ? "jsonl" : "csv")) === "jsonl") {
       if (first.startsWith("["))
         return refuse(fault("json-array", "it is a JSON array; write one object a line instead"));
-      return ok({ format: "jsonl", ignored: [], rows: jsonRows(begun, lines) });
+      return ok({ format: "jsonl", ignored: [], rows: jsonRows(whole(next.value.slice(start), lines)) });
     }
     const header = headerOf(next.value[start]!.text ?? "");
     if (!header) {
@@ -79,8 +78,14 @@ export async function rowsOf(
       return refuse(fault("no-access-token", detail));
     }
     const ignored = header.names.filter((name) => !(fields as readonly string[]).includes(name)).map(shown);
-    return ok({ format: "csv", ignored, rows: csvRows(begun.slice(1), lines, header) });
+    return ok({ format: "csv", ignored, rows: csvRows(whole(next.value.slice(start + 1), lines), header) });
   }
+}
+
+/** The lines that were read to know what they are, and those after them. */
+async function* whole(begun: Line[], lines: AsyncIterable<Line[]>): AsyncGenerator<Line[], void> {
+  yield begun;
+  yield* lines;
 }
 
 const fault = (reason: FormatFailure["reason"], detail: string): FormatFailure => ({
@@ -118,8 +123,7 @@ function fieldsOf(text: string, delimiter: string): string[] | undefined {
 }
 
 async function* csvRows(
-  begun: readonly Line[],
-  lines: AsyncGenerator<Line[], void>,
+  lines: AsyncIterable<Line[]>,
   { delimiter, names }: Header,
 ): AsyncGenerator<(ImportRow | BadRow)[], void> {
   const places = fields.map((name) => [name, names.indexOf(name)] as const).filter(([, at]) => at >= 0);
@@ -156,11 +160,7 @@ async function* csvRows(
     made.push({ row: bad!.line, bad: "malformed" });
     for (const line of others) take(line, made);
   };
-  for (
-    let batch: readonly Line[] | undefined = begun;
-    batch;
-    batch = (await lines.next()).value ?? undefined
-  ) {
+  for await (const batch of lines) {
     const made: (ImportRow | BadRow)[] = [];
     for (const line of batch) take(line, made);
     if (made.length > 0) yield made;
@@ -192,11 +192,8 @@ function endsInQuotes(text: string, delimiter: string): boolean {
   return quoted;
 }
 
-async function* jsonRows(
-  begun: readonly Line[],
-  lines: AsyncGenerator<Line[], void>,
-): AsyncGenerator<(ImportRow | BadRow)[], void> {
-  for (let batch: readonly Line[] | undefined = begun; batch; batch = (await lines.next()).value ?? undefined)
+async function* jsonRows(lines: AsyncIterable<Line[]>): AsyncGenerator<(ImportRow | BadRow)[], void> {
+  for await (const batch of lines)
     yield batch.filter(({ text }) => text === null || text.trim() !== "").map(jsonRow);
 }
 

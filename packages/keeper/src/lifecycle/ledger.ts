@@ -2,14 +2,20 @@
 // added. Every function takes the transaction it belongs to.
 
 import { err, ok, type Result } from "sett";
-import { sql as raw, type Selectable } from "kysely";
+import { sql as raw, type Selectable, type Updateable } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import type { Happening } from "../database/history.ts";
 import { releaseLease, type Lease } from "../database/leases.ts";
-import type { IntentKind, IntentOutcome, IntentsTable, ItemState, ItemsTable } from "../database/schema.ts";
+import {
+  notExchange,
+  type IntentKind,
+  type IntentOutcome,
+  type IntentsTable,
+  type ItemsTable,
+} from "../database/schema.ts";
 import type { Sealed } from "../vault/vault.ts";
 import type { KeeperFailure } from "./failure.ts";
-import type { Means, Reading } from "./means.ts";
+import { openText, read, sealText, type Means, type Reading } from "./means.ts";
 
 export type ItemRow = Selectable<ItemsTable>;
 export type IntentRow = Selectable<IntentsTable>;
@@ -60,7 +66,7 @@ export function lockItem(
 }
 
 export async function readItem(means: Reading, itemId: string): Promise<Result<ItemRow, KeeperFailure>> {
-  const found = await means.database.read((sql) =>
+  const found = await read(means, (sql) =>
     sql
       .selectFrom("items")
       .selectAll()
@@ -68,7 +74,7 @@ export async function readItem(means: Reading, itemId: string): Promise<Result<I
       .where("environment", "=", means.environment)
       .executeTakeFirst(),
   );
-  if (!found.ok) return err({ kind: "database", database: found.error });
+  if (!found.ok) return found;
   return found.value ? ok(found.value) : err({ kind: "unknown-item", item_id: itemId });
 }
 
@@ -78,15 +84,13 @@ export async function readView(means: Reading, itemId: string): Promise<Result<I
   return row.ok ? ok(viewOf(row.value)) : row;
 }
 
-export async function readIntent(
+export const readIntent = (
   means: Means,
   intentId: string,
-): Promise<Result<IntentRow | undefined, KeeperFailure>> {
-  const found = await means.database.read((sql) =>
+): Promise<Result<IntentRow | undefined, KeeperFailure>> =>
+  read(means, (sql) =>
     sql.selectFrom("intents").selectAll().where("intent_id", "=", intentId).executeTakeFirst(),
   );
-  return found.ok ? found : err({ kind: "database", database: found.error });
-}
 
 /** For a query over `items`: whether something is open on the Item, of this kind where one is told. */
 export const intentIsOpen = (kind?: IntentKind) =>
@@ -94,11 +98,28 @@ export const intentIsOpen = (kind?: IntentKind) =>
     kind ? raw` and intents.kind = ${raw.lit(kind)}` : raw``
   })`;
 
+/** What it takes to do what an intent says. */
+export const sealDetail = (
+  means: Means,
+  intentId: string,
+  detail: object,
+): Promise<Result<Sealed, KeeperFailure>> =>
+  sealText(means, JSON.stringify(detail), { purpose: "intent", subject: intentId });
+
+/** The same, where the intent has any. */
+export async function openDetail<Detail>(
+  means: Means,
+  { intent_id, detail, key_id }: IntentRow,
+): Promise<Result<Detail | undefined, KeeperFailure>> {
+  if (detail === null) return ok(undefined);
+  const text = await openText(means, detail, { purpose: "intent", subject: intent_id }, key_id);
+  return text.ok ? ok(JSON.parse(text.value) as Detail) : text;
+}
+
 export interface NewIntent {
   readonly intent_id: string;
   readonly kind: IntentKind;
-  readonly item_id: string | null;
-  readonly user_id?: string | null;
+  readonly item_id: string;
   readonly detail: Sealed | null;
 }
 
@@ -106,7 +127,7 @@ export interface NewIntent {
 export async function openIntent(
   { environment, now }: Means,
   sql: Sql,
-  { intent_id, kind, item_id, user_id = null, detail }: NewIntent,
+  { intent_id, kind, item_id, detail }: NewIntent,
   { holder, fence }: Pick<Lease, "holder" | "fence">,
 ): Promise<IntentRow> {
   return sql
@@ -116,7 +137,6 @@ export async function openIntent(
       environment,
       kind,
       item_id,
-      user_id,
       detail: detail?.bytes ?? null,
       key_id: detail?.key_id ?? null,
       holder,
@@ -169,7 +189,7 @@ export const endStranded = (sql: Sql, itemId: string) =>
     .updateTable("intents")
     .set({ outcome: "not-done", detail: null, key_id: null })
     .where("item_id", "=", itemId)
-    .where("kind", "<>", "exchange") // as its index says
+    .where(...notExchange)
     .where("outcome", "=", "stranded");
 
 /** Closes an intent and gives the lease back, or gives an error that rolls back whatever else the transaction did. */
@@ -212,13 +232,17 @@ export async function addEvent(
     .execute();
 }
 
+/** Its token and what else it was known by are thrown away; the row stays, `removed`. The row must be locked. */
+export async function bury({ now }: Means, sql: Sql, itemId: string): Promise<ItemRow> {
+  await sql.deleteFrom("fingerprints").where("item_id", "=", itemId).execute();
+  return changeItem(sql, itemId, { state: "removed", removed_at: now(), token: null, key_id: null });
+}
+
 /** Changes the Item, its state included, and counts the change. The row must be locked. */
 export async function changeItem(
   sql: Sql,
   itemId: string,
-  changes: Partial<Pick<ItemsUpdate, "webhook" | "error_code" | "removed_at" | "token" | "key_id">> & {
-    readonly state?: ItemState;
-  },
+  changes: Pick<Updateable<ItemsTable>, "state" | "webhook" | "removed_at" | "token" | "key_id">,
 ): Promise<ItemRow> {
   return sql
     .updateTable("items")
@@ -227,11 +251,3 @@ export async function changeItem(
     .returningAll()
     .executeTakeFirstOrThrow();
 }
-
-type ItemsUpdate = {
-  webhook: string | null;
-  error_code: string | null;
-  removed_at: number | null;
-  token: Uint8Array | null;
-  key_id: string | null;
-};

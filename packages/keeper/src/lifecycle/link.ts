@@ -12,13 +12,15 @@ import { anything, refuseUnfit } from "./known.ts";
 import {
   addEvent,
   closeIntent,
+  openDetail,
   readIntent,
   readView,
+  sealDetail,
   type Ending,
   type IntentRow,
   type ItemView,
 } from "./ledger.ts";
-import { databaseFailed, openText, sealText, transact, type Means } from "./means.ts";
+import { databaseFailed, read, transact, type Means } from "./means.ts";
 import type { About } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
 import { longestId, longestName, longestToken, shownOf, textOrNull } from "./texts.ts";
@@ -98,10 +100,11 @@ function shown(name: string, value: unknown, longest: number): string | null {
   return shownOf(value, longest);
 }
 
-/** Links, with options that are clean: see `Keeper.link`. */
+/** Links, with options that are clean, under an intent of that name: see `Keeper.link`. */
 export async function link(
   means: Means,
   salvage: Salvage,
+  intent_id: string,
   publicToken: string,
   options: LinkOptions,
 ): Promise<Result<Linked, KeeperFailure>> {
@@ -113,13 +116,12 @@ export async function link(
   if (duplicates.value.length > 0 && options.duplicates !== "flag")
     return err({ kind: "duplicate", of: duplicates.value });
 
-  const intent_id = means.mint();
   const detail: Detail = {
     public_token: publicToken,
     link_token: options.linkToken ?? null,
     about: about.value,
   };
-  const sealed = await sealText(means, JSON.stringify(detail), { purpose: "intent", subject: intent_id });
+  const sealed = await sealDetail(means, intent_id, detail);
   if (!sealed.ok) return sealed;
   const { user_id } = about.value;
   const { holder, leaseMs } = means;
@@ -142,17 +144,15 @@ export async function resumeExchange(
   { intent_id }: Pick<IntentRow, "intent_id">,
 ): Promise<Result<ItemView, KeeperFailure>> {
   const { holder, now, leaseMs: forMs } = means;
-  const claimed = await transact(means, async (sql) =>
-    ok(await claimExchange(sql, { name: intent_id, holder, now: now(), forMs })),
+  const claimed = await read(means, (sql) =>
+    claimExchange(sql, { name: intent_id, holder, now: now(), forMs }),
   );
   if (!claimed.ok) return claimed;
   const { lease, intent } = claimed.value ?? {};
   if (!lease || !intent?.detail) return err({ kind: "unfinished", item_id: null, intent_id, cause: null });
-  const { detail, key_id } = intent;
-  const text = await openText(means, detail, { purpose: "intent", subject: intent_id }, key_id);
-  if (!text.ok) return leave(means, lease, text);
-  const about = JSON.parse(text.value) as Detail;
-  return exchange(means, salvage, { lease, intent }, about, true);
+  const detail = await openDetail<Detail>(means, intent);
+  if (!detail.ok) return leave(means, lease, detail);
+  return exchange(means, salvage, { lease, intent }, detail.value!, true);
 }
 
 /** Before another call to Plaid. No: somebody else has taken over, or will. */
@@ -299,30 +299,26 @@ async function aboutOf(
 
 /** The user's Items at the same bank with one of the same accounts; where either side has no accounts, at the same bank. */
 async function duplicatesOf(
-  { database, environment }: Means,
+  means: Means,
   { user_id, institution_id, fingerprints }: About,
 ): Promise<Result<readonly string[], KeeperFailure>> {
   if (user_id === null || institution_id === null) return ok([]);
-  const found = await database.read(async (sql) => {
+  return read(means, async (sql) => {
     const items = await sql
       .selectFrom("items")
       .leftJoin("fingerprints", "fingerprints.item_id", "items.item_id")
       .select(["items.item_id", "fingerprints.fingerprint"])
       .where("user_id", "=", user_id)
       .where("institution_id", "=", institution_id)
-      .where("environment", "=", environment)
+      .where("environment", "=", means.environment)
       .where("state", "not in", relinkable)
       .orderBy("items.item_id")
       .execute();
-    const known = new Map<string, string[]>();
-    for (const { item_id, fingerprint } of items) {
-      const of = known.get(item_id) ?? [];
-      if (fingerprint && isOfAccount(fingerprint)) of.push(fingerprint.toString("hex"));
-      known.set(item_id, of);
-    }
-    const isSame = (of: readonly string[]) =>
-      of.length === 0 || fingerprints.length === 0 || of.some((one) => fingerprints.includes(one));
-    return [...known].filter(([, of]) => isSame(of)).map(([item_id]) => item_id);
+    const isSame = (rows: typeof items) => {
+      const of = rows.flatMap(({ fingerprint: one }) => (one && isOfAccount(one) ? one.toString("hex") : []));
+      return of.length === 0 || fingerprints.length === 0 || of.some((one) => fingerprints.includes(one));
+    };
+    const known = Map.groupBy(items, ({ item_id }) => item_id);
+    return [...known].filter(([, rows]) => isSame(rows)).map(([item_id]) => item_id);
   });
-  return found.ok ? found : err(databaseFailed(found.error));
 }

@@ -1,5 +1,5 @@
-// What every part of the lifecycle works with, and how it does the three things that all of them do: a transaction, a
-// secret sealed, a secret opened, each with the keeper's failure.
+// What every part of the lifecycle works with, and how it does what all of them do: ask the database, seal a secret, open
+// a secret, each with the keeper's failure.
 
 import { err, ok, type Config, type Result } from "sett";
 import type { Sql } from "../database/connection.ts";
@@ -55,6 +55,15 @@ export async function transact<Value>(
   const outcome = await database.transaction(work);
   if (outcome.ok) return outcome;
   return err("committed" in outcome.error ? databaseFailed(outcome.error) : outcome.error);
+}
+
+/** Statements each on its own, likewise. */
+export async function read<Value>(
+  { database }: Pick<Means, "database">,
+  work: (sql: Sql) => Promise<Value>,
+): Promise<Result<Value, KeeperFailure>> {
+  const outcome = await database.read(work);
+  return outcome.ok ? outcome : err(databaseFailed(outcome.error));
 }
 
 export const databaseFailed = (database: DatabaseFailure): KeeperFailure => ({ kind: "database", database });

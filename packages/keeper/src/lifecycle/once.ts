@@ -4,9 +4,9 @@
 
 import { err, ok, type Result } from "sett";
 import { lostFor, type KeeperFailure } from "./failure.ts";
-import { readIntent, readItem, viewOf, type IntentRow, type ItemView } from "./ledger.ts";
+import { readIntent, readItem, viewOf, type ItemView } from "./ledger.ts";
 import { cleanOptions, link, resumeExchange, type Linked, type LinkOptions } from "./link.ts";
-import { databaseFailed, type Means } from "./means.ts";
+import { read, type Means } from "./means.ts";
 import type { Salvage } from "./salvage.ts";
 import { longestToken, textOf } from "./texts.ts";
 import { patience, Turns } from "./turns.ts";
@@ -35,30 +35,19 @@ async function linkAs(
   options: LinkOptions,
   isSecond: boolean,
 ): Promise<Result<Linked, KeeperFailure>> {
-  let looks = isSecond;
   const waits = patience(means, means.patienceMs);
-  for (;;) {
-    if (looks) {
-      const intent = await readIntent(means, name);
-      if (!intent.ok) return intent;
-      const found = intent.value && (await endOf(means, salvage, intent.value));
-      if (found === "elsewhere") {
-        if (await waits()) continue;
-        return err({ kind: "unfinished", item_id: null, intent_id: name, cause: null });
-      }
-      if (found && found !== "again") return found.ok ? ok({ ...found.value, duplicates: [] }) : found;
-      if (found === "again") {
-        const freed = await giveNameBack(means, name);
-        if (!freed.ok) return freed;
-      }
+  for (let looks = isSecond; ; looks = true) {
+    const found = looks ? await endOf(means, salvage, name) : undefined;
+    if (found === "elsewhere") {
+      if (await waits()) continue;
+      return err({ kind: "unfinished", item_id: null, intent_id: name, cause: null });
     }
-    const before = looks;
-    looks = true;
+    if (found) return found.ok ? ok({ ...found.value, duplicates: [] }) : found;
     try {
-      const linked = await link({ ...means, mint: () => name }, salvage, publicToken, options);
+      const linked = await link(means, salvage, name, publicToken, options);
       if (linked.ok || !isSeenBefore(linked.error)) return linked;
       // The duplicate may be the Item that this very token became.
-      if (before && linked.error.kind === "duplicate") return linked;
+      if (looks && linked.error.kind === "duplicate") return linked;
     } catch (thrown) {
       // Somebody is at it at this moment, or it is a mistake of the caller's.
       const intent = await readIntent(means, name);
@@ -70,39 +59,34 @@ async function linkAs(
 const isSeenBefore = (failure: KeeperFailure) =>
   failure.kind === "duplicate" || (failure.kind === "database" && failure.database.constraint === "unique");
 
-/** What became of an exchange; `again`: nothing that stands, so it may be tried once more. */
+/** What became of the exchange of that name; undefined where there is none, or nothing of it stands: it may be tried once more. */
 async function endOf(
   means: Means,
   salvage: Salvage,
-  intent: IntentRow,
-): Promise<Result<ItemView, KeeperFailure> | "again" | "elsewhere"> {
-  const { intent_id, item_id, outcome, request_id, opened_at } = intent;
-  if (outcome === "not-done") return "again";
-  if (outcome === "lost") return err(lostFor(intent_id, request_id, opened_at));
+  name: string,
+): Promise<Result<ItemView, KeeperFailure> | "elsewhere" | undefined> {
+  const intent = await readIntent(means, name);
+  if (!intent.ok) return intent;
+  if (!intent.value) return undefined;
+  const { item_id, outcome, request_id, opened_at } = intent.value;
+  if (outcome === "lost") return err(lostFor(name, request_id, opened_at));
   if (outcome === null) {
-    const resumed = await resumeExchange(means, salvage, intent);
+    const resumed = await resumeExchange(means, salvage, intent.value);
     return !resumed.ok && resumed.error.kind === "unfinished" && resumed.error.cause === null
       ? "elsewhere"
       : resumed;
   }
-  const row = item_id === null ? undefined : await readItem(means, item_id);
+  const row = item_id === null || outcome === "not-done" ? undefined : await readItem(means, item_id);
   if (row && !row.ok && row.error.kind !== "unknown-item") return row;
-  const stands = row?.ok && !["stranded", "removing", "removed"].includes(row.value.state);
-  return stands ? ok(viewOf(row.value)) : "again";
-}
-
-/** The record of an earlier try stays, under a name of its own. */
-async function giveNameBack(
-  { database, mint }: Means,
-  name: string,
-): Promise<Result<undefined, KeeperFailure>> {
-  const renamed = await database.read((sql) =>
+  if (row?.ok && !["stranded", "removing", "removed"].includes(row.value.state)) return ok(viewOf(row.value));
+  // The record of an earlier try stays, under a name of its own.
+  const renamed = await read(means, (sql) =>
     sql
       .updateTable("intents")
-      .set({ intent_id: mint() })
+      .set({ intent_id: means.mint() })
       .where("intent_id", "=", name)
       .where("settled_at", "is not", null)
       .execute(),
   );
-  return renamed.ok ? ok(undefined) : err(databaseFailed(renamed.error));
+  return renamed.ok ? undefined : renamed;
 }

@@ -1,14 +1,15 @@
 // What is done when the keeper opens, and from time to time: tokens that wait in the escrow are brought in, and what was
 // begun and left open is finished. It may be done at any time, by any number of processes at once, and be cut short.
 
-import { leaseOfItem } from "../database/leases.ts";
+import { sql as raw } from "kysely";
 import { err, ok, type Result } from "sett";
+import { leaseOfItem } from "../database/leases.ts";
 import type { EscrowDamage } from "../escrow/escrow.ts";
 import type { KeeperFailure } from "./failure.ts";
 import type { Flights } from "./flights.ts";
 import type { IntentRow } from "./ledger.ts";
 import { resumeExchange } from "./link.ts";
-import { causeOf, databaseFailed, type Means } from "./means.ts";
+import { causeOf, read, type Means } from "./means.ts";
 import type { Salvage } from "./salvage.ts";
 import { probeStranded } from "./stranded.ts";
 
@@ -66,7 +67,13 @@ export async function recover(
     } else sum.open.push(done.error);
   };
 
-  for (let after: IntentRow | undefined; ;) {
+  const isFree = ({ item_id, until_ms, held_by }: OpenIntent) => {
+    if (item_id === null) return (until_ms ?? 0) <= means.now();
+    // What this process holds and is not at, it could not give back.
+    return held_by === null || (held_by === means.holder && !flights.isAt(item_id));
+  };
+
+  for (let after: OpenIntent | undefined; ;) {
     const found = await openIntents(means, after);
     if (!found.ok) {
       // What was brought in before is to be told all the same.
@@ -74,35 +81,40 @@ export async function recover(
       sum.open.push(found.error);
       break;
     }
-    after = found.value.rows.at(-1);
-    const isFree = ({ item_id, until_ms }: IntentRow) => {
-      if (item_id === null) return (until_ms ?? 0) <= means.now();
-      const holder = found.value.held.get(leaseOfItem(item_id));
-      // What this process holds and is not at, it could not give back.
-      return holder === undefined || (holder === means.holder && !flights.isAt(item_id));
-    };
-    const free = found.value.rows.filter(isFree);
-    sum.underWay += found.value.rows.length - free.length;
+    after = found.value.at(-1);
+    const free = found.value.filter(isFree);
+    sum.underWay += found.value.length - free.length;
     for (let at = 0; at < free.length; at += atOnce) {
       await Promise.all(free.slice(at, at + atOnce).map(finish));
     }
-    if (found.value.rows.length < page) break;
+    if (found.value.length < page) break;
   }
   const { restored, open } = await probeStranded(means);
   sum.open.push(...open);
   return ok({ adopted, restored, ...sum, damage });
 }
 
-async function openIntents(
-  { database, environment, now }: Means,
-  after: IntentRow | undefined,
-): Promise<Result<{ rows: readonly IntentRow[]; held: ReadonlyMap<string, string> }, KeeperFailure>> {
-  const found = await database.read(async (sql) => {
+type OpenIntent = IntentRow & {
+  /** Who has the lease of its Item; null where nobody has. */
+  readonly held_by: string | null;
+};
+
+function openIntents(
+  means: Means,
+  after: OpenIntent | undefined,
+): Promise<Result<readonly OpenIntent[], KeeperFailure>> {
+  return read(means, (sql) => {
     let open = sql
       .selectFrom("intents")
-      .selectAll()
+      .leftJoin("leases", (join) =>
+        join
+          .on("leases.name", "=", raw<string>`${raw.lit(leaseOfItem(""))} || intents.item_id`)
+          .on("leases.until_ms", ">", means.now()),
+      )
+      .selectAll("intents")
+      .select("leases.holder as held_by")
       .where("settled_at", "is", null)
-      .where("environment", "=", environment);
+      .where("environment", "=", means.environment);
     if (after) {
       const { opened_at, intent_id } = after;
       open = open.where((is) =>
@@ -112,16 +124,6 @@ async function openIntents(
         ]),
       );
     }
-    const rows = await open.orderBy("opened_at").orderBy("intent_id").limit(page).execute();
-    const names = rows.flatMap(({ item_id }) => (item_id === null ? [] : [leaseOfItem(item_id)]));
-    if (names.length === 0) return { rows, held: new Map<string, string>() };
-    const held = await sql
-      .selectFrom("leases")
-      .select(["name", "holder"])
-      .where("name", "in", names)
-      .where("until_ms", ">", now())
-      .execute();
-    return { rows, held: new Map(held.map(({ name, holder }) => [name, holder])) };
+    return open.orderBy("opened_at").orderBy("intent_id").limit(page).execute();
   });
-  return found.ok ? found : err(databaseFailed(found.error));
 }

@@ -3,20 +3,19 @@
 
 import { err, Item, happened, ok, type Failure, type Result } from "sett";
 import type { Sql } from "../database/connection.ts";
-import { leave, letGo, renew, type Act, type Begin, type Flight } from "./flights.ts";
+import { leave, renew, unfinished, type Doing, type Flight } from "./flights.ts";
 import { refusedWith, requestIdOf, saysDeadToken, strandedFor, type KeeperFailure } from "./failure.ts";
 import {
   addEvent,
   changeItem,
   lockItem,
-  openIntent,
   readIntent,
   readView,
   settle,
   type ItemRow,
   type ItemView,
 } from "./ledger.ts";
-import { openText, transact, type Means } from "./means.ts";
+import { transact, type Means } from "./means.ts";
 import { nothingKnown } from "./arrival.ts";
 import type { Salvage } from "./salvage.ts";
 import { probeLater, strandingOf } from "./stranded.ts";
@@ -24,7 +23,7 @@ import { probeLater, strandingOf } from "./stranded.ts";
 /** A rotation that surely did not happen is asked for this many times. */
 const tries = 2;
 
-/** Whether an Item can be worked on at all. */
+/** Why an Item cannot be worked on at all. */
 export async function refuseUnlessLive(
   means: Means,
   sql: Sql,
@@ -34,32 +33,24 @@ export async function refuseUnlessLive(
   return state === "removing" || state === "removed" ? { kind: state, item_id } : undefined;
 }
 
-/** Writes a rotation down; of the token with the version `from` only, where that is given. */
-export const beginRotation =
-  (means: Means, from?: number): Begin =>
-  async (sql, item, lease) => {
-    const refused = await refuseUnlessLive(means, sql, item);
-    if (refused) return err(refused);
-    if (from !== undefined && item.token_version !== from)
-      return err({ kind: "rotated", item_id: item.item_id });
-    const intent = { intent_id: means.mint(), kind: "rotate", item_id: item.item_id, detail: null } as const;
-    return ok(await openIntent(means, sql, intent, lease));
-  };
+/** Why there is nothing to be rotated; of the token with the version `from` only, where that is given. */
+export async function refuseUnlessFrom(
+  means: Means,
+  sql: Sql,
+  item: ItemRow,
+  from: number | undefined,
+): Promise<KeeperFailure | undefined> {
+  const refused = await refuseUnlessLive(means, sql, item);
+  if (refused || from === undefined || from === item.token_version) return refused;
+  return { kind: "rotated", item_id: item.item_id };
+}
 
 /** Carries a rotation out, or finds out what became of it. */
 export const rotation =
-  (means: Means, salvage: Salvage): Act =>
-  async (flight, resumed) => {
-    const { item, intent, lease } = flight;
+  (means: Means, salvage: Salvage): Doing =>
+  async (flight, token) => {
+    const { item, intent, lease, resumed } = flight;
     const { plaid, at } = means;
-    const { item_id } = item;
-    if (!resumed) await at("rotate: intended");
-    const token = await tokenOf(means, item);
-    if (!token.ok) return leave(means, lease, token);
-    const unfinished = async (cause: Failure | null): Promise<Result<ItemView, KeeperFailure>> => {
-      await letGo(means, lease);
-      return err({ kind: "unfinished", item_id, intent_id: intent.intent_id, cause });
-    };
 
     let doubt: Failure | null = null;
     /** Whether an answer may have been lost. */
@@ -67,19 +58,17 @@ export const rotation =
     /** Gives the end of it, or nothing where the doubt must be cleared first. */
     const ask = async (): Promise<Result<ItemView, KeeperFailure> | undefined> => {
       const first = !resumed && doubt === null;
-      const answer = await Item.invalidateAccessToken(token.value, plaid);
+      const answer = await Item.invalidateAccessToken(token, plaid);
       await at("rotate: answered");
       if (answer.ok) {
-        const { new_access_token: access_token, request_id } = answer.value;
-        const { intent_id } = intent;
-        const follows = { from_version: item.token_version, fence: lease.fence };
         return salvage.keep({
           kind: "rotate",
-          intent_id,
-          item_id,
-          request_id,
-          access_token,
-          ...follows,
+          intent_id: intent.intent_id,
+          item_id: item.item_id,
+          request_id: answer.value.request_id,
+          from_version: item.token_version,
+          fence: lease.fence,
+          access_token: answer.value.new_access_token,
           about: nothingKnown,
         });
       }
@@ -94,22 +83,16 @@ export const rotation =
     const over = resumed ? undefined : await ask();
     if (over) return over;
     for (let again = resumed ? tries : tries - 1; ; again--) {
-      if (!(await renew(means, lease))) return unfinished(doubt);
-      const probed = await probe(means, token.value);
-      if (probed.is === "unknown") return unfinished(probed.failure);
+      if (!(await renew(means, lease))) return unfinished(means, flight, doubt);
+      const probed = await probe(means, token);
+      if (probed.is === "unknown") return unfinished(means, flight, probed.failure);
       if (probed.is === "dead") return stranded(means, salvage, flight, probed.failure, lost);
       if (doubt && (again === 0 || happened(doubt) === "no")) return notDone(means, flight, doubt);
-      if (!(await renew(means, lease))) return unfinished(doubt);
+      if (!(await renew(means, lease))) return unfinished(means, flight, doubt);
       const ended = await ask();
       if (ended) return ended;
     }
   };
-
-/** The token of an Item that has one. */
-export async function tokenOf(means: Means, { item_id, token, key_id }: ItemRow) {
-  if (token === null) return err<KeeperFailure>({ kind: "removed", item_id });
-  return openText(means, token, { purpose: "token", subject: item_id }, key_id);
-}
 
 type Probed =
   | { readonly is: "alive" }
@@ -151,10 +134,7 @@ export async function stranded(
   const looked = await salvage.lookFor(intent.intent_id);
   const known = looked.ok ? await readIntent(means, intent.intent_id) : looked;
   if (!known.ok) return leave(means, lease, known);
-  if (known.value?.settled_at !== null) {
-    await letGo(means, lease);
-    return readView(means, item_id);
-  }
+  if (known.value?.settled_at !== null) return leave(means, lease, await readView(means, item_id));
   const request_id = requestIdOf(failure);
   const said = strandedFor(item_id, { request_id, at: intent.opened_at, lost });
   const closed = await transact(means, async (sql) => {

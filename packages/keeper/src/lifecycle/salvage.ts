@@ -7,9 +7,9 @@ import { err, ok, type Result } from "sett";
 import type { Replay } from "../escrow/escrow.ts";
 import type { EscrowRecord } from "../escrow/journal.ts";
 import type { KeeperFailure } from "./failure.ts";
-import { arrive, arriveNew, sweeperOf, type Given } from "./arrival.ts";
+import { arrive, sweeperOf, type Given } from "./arrival.ts";
 import type { ItemView } from "./ledger.ts";
-import { causeOf, databaseFailed, sealText, transact, type Means } from "./means.ts";
+import { causeOf, databaseFailed, openText, sealText, type Means } from "./means.ts";
 
 type VaultFailed = Extract<KeeperFailure, { readonly kind: "vault" }>;
 
@@ -68,7 +68,7 @@ export class Salvage {
     };
     this.#held.set(record, held);
     // Side by side, the database first: where it is on this machine and free, it commits before the escrow's turn comes.
-    const bringing = this.#bringIn(held, given, true);
+    const bringing = this.#bringIn(held, given);
     const first = held.toEscrow();
     const brought = await bringing;
     if (brought.ok) return brought;
@@ -78,7 +78,7 @@ export class Salvage {
   }
 
   async #record(given: Given, id: string): Promise<Result<undefined, KeeperFailure>> {
-    const { escrow, now, at, environment } = this.#means;
+    const { escrow, now, environment } = this.#means;
     const { kind, item_id, intent_id } = given;
     const meta = { kind, environment, item_id, intent_id };
     const recorded = await escrow.record({ id, at: now(), meta }, () => this.#seal(given, id));
@@ -86,18 +86,14 @@ export class Salvage {
       const { error } = recorded;
       return err("vault" in error ? error : { kind: "escrow", escrow: error });
     }
-    if (recorded.value === "kept")
-      await at(given.kind === "exchange" ? "link: escrowed" : "rotate: escrowed");
+    if (recorded.value === "kept") await this.#passed(given, "escrowed");
     return ok(undefined);
   }
 
   /** Brings in what is held for the Item, so that nobody works with a token that has a successor. */
   async bringInFor(itemId: string): Promise<Result<undefined, KeeperFailure>> {
     for (const held of [...this.#held.values()].filter(({ item_id }) => item_id === itemId)) {
-      const brought = await asFailure(async () => {
-        const given = await held.open();
-        return given.ok ? this.#bringIn(held, given.value, false) : given;
-      });
+      const brought = await openThen(held, (given) => this.#bringIn(held, given));
       if (!brought.ok) return brought;
     }
     return ok(undefined);
@@ -106,10 +102,7 @@ export class Salvage {
   /** Takes over what the dead left in the escrow and brings in all that is held. One at a time: what one has taken over, the next must wait for. */
   look(): Promise<Result<Salvaged, KeeperFailure>> {
     const looked = this.#looking.then(() => this.#look());
-    this.#looking = looked.then(
-      () => undefined,
-      () => undefined,
-    );
+    this.#looking = Promise.allSettled([looked]);
     return looked;
   }
 
@@ -153,10 +146,7 @@ export class Salvage {
     for (const held of [...this.#held.values()]) {
       // The disk may be well again before the database is.
       if (held.kept === "memory") void (await held.toEscrow());
-      const brought = await asFailure(async () => {
-        const given = await held.open();
-        return given.ok ? this.#write(held, given.value, false) : given;
-      });
+      const brought = await openThen(held, (given) => this.#write(held, given));
       if (brought.ok) {
         adopted.push(held.item_id);
         done.push(held.record);
@@ -185,30 +175,29 @@ export class Salvage {
     return freed.ok;
   }
 
-  async #bringIn(held: Held, given: Given, isNew: boolean): Promise<Result<ItemView, KeeperFailure>> {
-    const { escrow, at } = this.#means;
-    const written = await this.#write(held, given, isNew);
+  #passed({ kind }: Given, step: "escrowed" | "committed" | "settled"): unknown {
+    return this.#means.at(`${kind === "exchange" ? "link" : "rotate"}: ${step}`);
+  }
+
+  async #bringIn(held: Held, given: Given): Promise<Result<ItemView, KeeperFailure>> {
+    const written = await this.#write(held, given);
     if (!written.ok) return written;
     // Nobody waits for it: should it fail, the record is replayed once more, and found to be in place.
-    const settling = escrow.settle(held.record);
-    await at(given.kind === "exchange" ? "link: committed" : "rotate: committed");
+    const settling = this.#means.escrow.settle(held.record);
+    await this.#passed(given, "committed");
     const over = settling.then(async ({ ok }) => {
-      if (ok) await at(given.kind === "exchange" ? "link: settled" : "rotate: settled");
+      if (ok) await this.#passed(given, "settled");
     });
     this.#behind.add(over);
     void over.then(() => this.#behind.delete(over));
     return written;
   }
 
-  async #write(held: Held, given: Given, isNew: boolean): Promise<Result<ItemView, KeeperFailure>> {
+  async #write(held: Held, given: Given): Promise<Result<ItemView, KeeperFailure>> {
     const { item_id, access_token } = given;
     const sealed = await sealText(this.#means, access_token, { purpose: "token", subject: item_id });
     if (!sealed.ok) return sealed;
-    const written = await asFailure(() =>
-      isNew && given.kind === "exchange"
-        ? arriveNew(this.#means, given, sealed.value)
-        : transact(this.#means, (sql) => arrive(this.#means, sql, given, sealed.value)),
-    );
+    const written = await asFailure(() => arrive(this.#means, given, sealed.value));
     if (written.ok) this.#held.delete(held.record);
     return written;
   }
@@ -222,11 +211,8 @@ export class Salvage {
   }
 
   async #unseal({ id, sealed }: EscrowRecord): Promise<Result<Given, KeeperFailure>> {
-    const opened = await this.#means.vault.open(sealed, { purpose: "escrow", subject: id });
-    if (!opened.ok) return err({ kind: "vault", vault: opened.error });
-    const given = JSON.parse(opened.value.toString()) as Given;
-    opened.value.fill(0);
-    return ok(given);
+    const text = await openText(this.#means, sealed, { purpose: "escrow", subject: id });
+    return text.ok ? ok(JSON.parse(text.value) as Given) : text;
   }
 }
 
@@ -243,6 +229,15 @@ async function asFailure<Value>(
     return err(databaseFailed(causeOf(thrown)));
   }
 }
+
+const openThen = <Value>(
+  held: Held,
+  work: (given: Given) => Promise<Result<Value, KeeperFailure>>,
+): Promise<Result<Value, KeeperFailure>> =>
+  asFailure(async () => {
+    const given = await held.open();
+    return given.ok ? work(given.value) : given;
+  });
 
 const about = ({ item_id, intent_id, kept }: Held) =>
   ({ kind: "pending", item_id, intent_id, kept }) as const;

@@ -2,13 +2,13 @@
 // is worked on. Pages follow one another by key, each found by an index, however many Items there are.
 
 import { sql as raw } from "kysely";
-import { err, ok, type Result } from "sett";
+import { ok, type Result } from "sett";
 import type { Sql } from "../database/connection.ts";
 import type { ItemState } from "../database/schema.ts";
 import type { KeeperFailure } from "./failure.ts";
 import { refuseUnknown } from "./known.ts";
 import { viewOf, type ItemRow, type ItemView } from "./ledger.ts";
-import { databaseFailed, type Means, type Reading } from "./means.ts";
+import { read, type Means, type Reading } from "./means.ts";
 import { isText, textOf } from "./texts.ts";
 
 /**
@@ -66,12 +66,12 @@ function statesOf(given: unknown): readonly ItemState[] {
 /** What a caller has selected, in the one form that it has. Throws a TypeError for what cannot be meant. */
 export function selectionFrom(given: unknown): Selection {
   refuseUnknown("a selection", given, Object.keys(filters));
-  const read = Object.entries(given as object).map(([name, value]) => {
+  const entries = Object.entries(given as object).map(([name, value]) => {
     if (value === undefined)
       throw new TypeError(`${name} must be left out or have a value: undefined would select everything`);
     return [name, filters[name as keyof Selection](value)];
   });
-  return Object.fromEntries(read) as Selection;
+  return Object.fromEntries(entries) as Selection;
 }
 
 /** All that is selected, in no order. */
@@ -101,8 +101,8 @@ export async function listItems(
   const { after, limit = 100 } = page;
   if (!(Number.isInteger(limit) && limit > 0 && limit <= 10_000))
     throw new TypeError("the limit must be a whole number from 1 to 10 000");
-  const found = await means.database.read((sql) => pageOf(means, sql, meant, after, limit).execute());
-  if (!found.ok) return err(databaseFailed(found.error));
+  const found = await read(means, (sql) => pageOf(means, sql, meant, after, limit).execute());
+  if (!found.ok) return found;
   const rows = found.value.slice(0, limit);
   const last = rows.at(-1);
   return ok({ items: rows.map(viewOf), next: last && found.value.length > limit ? afterOf(last) : null });

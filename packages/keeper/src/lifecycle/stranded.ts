@@ -6,10 +6,12 @@ import { sql as raw } from "kysely";
 import { err, Item, ok, type Result } from "sett";
 import { claimLease, renewLease } from "../database/leases.ts";
 import type { Sql } from "../database/connection.ts";
+import { notExchange } from "../database/schema.ts";
 import type { Flights } from "./flights.ts";
 import { strandedFor, type KeeperFailure } from "./failure.ts";
 import {
   addEvent,
+  bury,
   changeItem,
   endStranded,
   lockItem,
@@ -17,7 +19,7 @@ import {
   type ItemRow,
   type ItemView,
 } from "./ledger.ts";
-import { causeOf, databaseFailed, openText, transact, type Means } from "./means.ts";
+import { causeOf, databaseFailed, openText, read, transact, type Means } from "./means.ts";
 import type { Salvage } from "./salvage.ts";
 
 const HOUR = 3_600_000;
@@ -29,7 +31,7 @@ type StrandedFailure = Extract<KeeperFailure, { readonly kind: "stranded" }>;
 
 const leaseOfProbe = (itemId: string) => `probe ${itemId}`;
 
-/** Puts off the first question: Plaid has just answered it. */
+/** Puts off the question for an hour, unless it is put off already; at first because Plaid has just answered it. */
 export const probeLater = ({ holder, now }: Means, sql: Sql, itemId: string) =>
   claimLease(sql, { name: leaseOfProbe(itemId), holder, now: now(), forMs: HOUR });
 
@@ -72,8 +74,8 @@ export interface Probed {
  * process of all: the question's lease is never given back, it runs out. None of them keeps another from being asked about.
  */
 export async function probeStranded(means: Means): Promise<Probed> {
-  const { database, environment, now } = means;
-  const due = await database.read((sql) =>
+  const { environment, now } = means;
+  const due = await read(means, (sql) =>
     sql
       .selectFrom("items")
       .selectAll("items")
@@ -87,7 +89,7 @@ export async function probeStranded(means: Means): Promise<Probed> {
       .limit(perRound)
       .execute(),
   );
-  if (!due.ok) return { restored: [], open: [databaseFailed(due.error)] };
+  if (!due.ok) return { restored: [], open: [due.error] };
   const restored: string[] = [];
   const open: KeeperFailure[] = [];
   for (const item of due.value) {
@@ -111,21 +113,14 @@ async function ask(means: Means, item: ItemRow): Promise<Result<boolean, KeeperF
   return makeWhole(means, item, answer.value.request_id);
 }
 
-async function claimQuestion(means: Means, itemId: string): Promise<Result<boolean, KeeperFailure>> {
-  const { database, holder, now } = means;
-  const claimed = await database.read(async (sql) => {
-    const lease = await claimLease(sql, {
-      name: leaseOfProbe(itemId),
-      holder,
-      now: now(),
-      forMs: HOUR,
-    });
+const claimQuestion = (means: Means, itemId: string): Promise<Result<boolean, KeeperFailure>> =>
+  read(means, async (sql) => {
+    const lease = await probeLater(means, sql, itemId);
     // The fence counts how often it was asked.
-    if (lease) await renewLease(sql, lease, now(), Math.min(HOUR * 2 ** (lease.fence - 1), longestPauseMs));
+    const pauseMs = Math.min(HOUR * 2 ** ((lease?.fence ?? 1) - 1), longestPauseMs);
+    if (lease) await renewLease(sql, lease, means.now(), pauseMs);
     return lease !== undefined;
   });
-  return claimed.ok ? claimed : err(databaseFailed(claimed.error));
-}
 
 /**
  * The token works: whatever had been thought lost did not happen. What was asked for then is still to be done if it was the
@@ -139,7 +134,7 @@ const makeWhole = (means: Means, { item_id, revision }: ItemRow, request_id: str
       .selectFrom("intents")
       .select(["intent_id", "kind"])
       .where("item_id", "=", item_id)
-      .where("kind", "<>", "exchange") // as its index says
+      .where(...notExchange)
       .where("outcome", "=", "stranded")
       .orderBy("opened_at", "desc")
       .orderBy("settled_at", "desc")
@@ -178,7 +173,6 @@ export async function abandon(
     if (!row) return err({ kind: "unknown-item", item_id: itemId });
     if (row.state === "removed") return ok(viewOf(row));
     if (row.state !== "stranded") return err({ kind: "not-stranded", item_id: itemId });
-    await sql.deleteFrom("fingerprints").where("item_id", "=", itemId).execute();
     await endStranded(sql, itemId).where("kind", "=", "remove").execute();
     await sql
       .insertInto("intents")
@@ -194,8 +188,7 @@ export async function abandon(
         note: JSON.stringify({ abandoned: note }),
       })
       .execute();
-    const removed_at = now();
-    const gone = await changeItem(sql, itemId, { state: "removed", removed_at, token: null, key_id: null });
+    const gone = await bury(means, sql, itemId);
     const detail = { from: "stranded", to: "removed", confirmed: false, note } as const;
     await addEvent(means, sql, { kind: "item.abandoned", item_id: itemId, detail });
     return ok(viewOf(gone));

@@ -5,7 +5,7 @@ import { err, ok, type Result } from "sett";
 import type { Flights } from "./flights.ts";
 import { saysDeadToken, type KeeperFailure } from "./failure.ts";
 import { intentIsOpen } from "./ledger.ts";
-import { databaseFailed, openText, type Means } from "./means.ts";
+import { databaseFailed, openText, read, type Means } from "./means.ts";
 import { strandingOf } from "./stranded.ts";
 import type { Lent } from "./usage.ts";
 
@@ -46,8 +46,8 @@ export function lender(means: Means, flights: Flights): Lend {
       const row = found.value[0];
       if (!row) return err({ kind: "unknown-item", item_id: itemId });
       if (row.state === "stranded") {
-        const why = await means.database.read((sql) => strandingOf(means, sql, itemId));
-        return err(why.ok ? why.value : databaseFailed(why.error));
+        const why = await read(means, (sql) => strandingOf(means, sql, itemId));
+        return err(why.ok ? why.value : why.error);
       }
       if (row.state === "removing" || row.state === "removed" || row.token === null)
         return err({ kind: row.state === "removing" ? "removing" : "removed", item_id: itemId });
