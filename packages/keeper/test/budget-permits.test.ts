@@ -174,3 +174,15 @@ test("until when it is paused is told by the process's own clock, also after tha
   await Promise.all([budget.close(), time.run(10)]);
   await database.close();
 });
+
+test("once it is closed nobody may call, not even an endpoint that nobody had used before", async () => {
+  const { time, database, open } = await opened(1_000);
+  const { budget } = open();
+  await Promise.all([budget.close(), time.run(10)]);
+  for (const asked of [path, "/item/remove"]) {
+    const may = budget.take(asked);
+    await time.run(5_000);
+    assert.equal(await may, "stopped");
+  }
+  await database.close();
+});

@@ -123,7 +123,8 @@ test("Items that cannot be made ready are a failure of the shard, also while oth
     },
     undone: doneOf,
   };
-  const ground = { means: here.means, patience: { attempts: 1, pauseMs: 1 } };
+  const budget = { take: async () => "go" as const, refused: () => {} };
+  const ground = { means: here.means, budget, patience: { attempts: 1, pauseMs: 1 } };
   const permits = { waiting: 0, next: async () => {} };
   const passed = await pass(ground, operation, held, { inFlight: 3, permits, chunks: new Map() });
   const said = failure(passed);

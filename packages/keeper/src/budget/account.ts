@@ -50,12 +50,10 @@ export function createAccount({ database, clientId, environment, now, clock }: A
     createHash("sha256")
       .update(JSON.stringify([clientId, environment, path]))
       .digest("base64url");
-  const names = new Map<string, string>();
-  const named = (path: string) => names.get(path) ?? (names.set(path, nameOf(path)), names.get(path)!);
 
   const select = (sql: Sql, path: string) => {
     const rows = sql.selectFrom("budgets").select(["name", "allowance", "updated_at"]);
-    if (clientId !== null) return rows.where("name", "=", named(path));
+    if (clientId !== null) return rows.where("name", "=", nameOf(path));
     const ofPath = rows.where("environment", "=", environment).where("path", "=", path);
     return ofPath.orderBy("updated_at", "desc").limit(1);
   };
@@ -72,7 +70,7 @@ export function createAccount({ database, clientId, environment, now, clock }: A
         let row = await database.differences.lockRows(select(sql, path)).executeTakeFirst();
         if (!row) {
           if (clientId === null) throw new TypeError("clientId must be known where none has been counted");
-          const values = { name: named(path), environment, path, updated_at: Math.ceil(shared()) };
+          const values = { name: nameOf(path), environment, path, updated_at: Math.ceil(shared()) };
           await sql
             .insertInto("budgets")
             .values({ ...values, allowance: JSON.stringify(first()) })

@@ -126,10 +126,9 @@ export function debit(allowance: Allowance, now: number, calls: { live: number; 
 
 /** Plaid refused a call of this generation, and said itself to wait for `retryMs`. */
 export function refuse(allowance: Allowance, now: number, generation: number, retryMs: number): void {
-  const least = now + Math.max(retryMs, 0);
   if (generation !== allowance.generation || allowance.pausedUntil > 0) {
     // Known already, or a probe.
-    if (retryMs > 0) allowance.pausedUntil = Math.max(allowance.pausedUntil, least);
+    if (retryMs > 0) allowance.pausedUntil = Math.max(allowance.pausedUntil, now + retryMs);
     return;
   }
   const { live, sold } = usedBefore(allowance, now);
@@ -144,7 +143,7 @@ export function refuse(allowance: Allowance, now: number, generation: number, re
   allowance.rate = rate;
   allowance.generation++;
   allowance.pauseMs = pauses.first;
-  allowance.pausedUntil = Math.max(least, now + pauses.first);
+  allowance.pausedUntil = now + Math.max(retryMs, pauses.first);
 }
 
 /** A call that was sent after the cut came through: calls go out again. */

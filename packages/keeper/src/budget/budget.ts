@@ -2,7 +2,7 @@
 // database, and one for each Item, in memory. Sweeps take a permit before they call and may have to wait for it; live
 // calls never wait and are debited. Starts at the limits that Plaid publishes and learns from each 429.
 
-import { err, ok, type Post, type Result } from "sett";
+import type { Post, Result } from "sett";
 import {
   callback,
   endpointPath,
@@ -110,10 +110,10 @@ export function openBudget(options: BudgetOptions): Budget {
   const steady = forward(now);
   const account = createAccount({ ...options, now: steady, clock: now });
   const limitsOf = (path: string) =>
-    limits === "none" ? {} : { ...publishedLimits(path, environment), ...limits[path] };
+    limits === "none" ? { perMinute: Infinity } : { ...publishedLimits(path, environment), ...limits[path] };
   const limitFrom = (path: string): Terms["limit"] => {
     const { perMinute } = limitsOf(path);
-    if (limits === "none" || perMinute === Infinity) return "off";
+    if (perMinute === Infinity) return "off";
     return perMinute === undefined ? unpublished : { perMinute, ceiling: perMinute };
   };
   const closing = new AbortController();
@@ -140,15 +140,12 @@ export function openBudget(options: BudgetOptions): Budget {
       refuse(faultInOptions("whom a call is about", about, aboutFields));
       const { signal } = about;
       const till = tillOf(path);
-      if (about.itemId !== undefined || typeof about.institutionId === "string")
-        for (;;) {
-          if (signal?.aborted || closing.signal.aborted) return "stopped";
-          const ms = companions.delay(path, about);
-          if (ms <= 0) break;
-          await waitUnless(options.wait, ms, signal ? [closing.signal, signal] : [closing.signal]);
-        }
-      if (!till.off) return till.take(signal);
-      return signal?.aborted || closing.signal.aborted ? "stopped" : "go";
+      while (!signal?.aborted && !closing.signal.aborted) {
+        const ms = companions.delay(path, about);
+        if (ms <= 0) return till.off ? "go" : till.take(signal);
+        await waitUnless(options.wait, ms, signal ? [closing.signal, signal] : [closing.signal]);
+      }
+      return "stopped";
     },
     post(post, use, about) {
       refuse(invalidField(postFields, { post, use }));
@@ -163,18 +160,14 @@ export function openBudget(options: BudgetOptions): Budget {
       refuseUnlessPath(path);
       refuse(faultInOptions("a budget's change", change, changeFields, `${path}: `));
       const { perMinute, share } = change;
-      const till = tillOf(path);
-      const done = await till.set({
+      return tillOf(path).set({
         ...(perMinute !== undefined && { perMinute: perMinute === Infinity ? "off" : perMinute }),
         ...(share !== undefined && { share }),
       });
-      return done.ok ? ok(till.view()) : err(done.error);
     },
     async read(path) {
       refuseUnlessPath(path);
-      const till = tillOf(path);
-      const done = await till.read();
-      return done.ok ? ok(till.view()) : done;
+      return tillOf(path).read();
     },
     state: () => [...tills.values()].map((till) => till.view()),
     async close() {

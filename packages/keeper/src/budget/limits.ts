@@ -16,105 +16,35 @@ export const unpublished = { perMinute: 600, ceiling: 12_000 } as const;
 
 type Row = readonly [client: number | null, item: number | null];
 
-/** In production, and in Sandbox. */
-const published: Readonly<Record<string, readonly [production: Row, sandbox: Row]>> = {
-  "/item/get": [
-    [5_000, 15],
-    [5_000, 40],
-  ],
+const published: Readonly<Record<string, Readonly<Record<Environment, Row>>>> = {
+  "/item/get": { production: [5_000, 15], sandbox: [5_000, 40] },
   // Plaid's pages say 30 for an Item, and later 20.
-  "/item/remove": [
-    [2_000, 20],
-    [500, 100],
-  ],
-  "/item/public_token/exchange": [
-    [12_000, null],
-    [null, null],
-  ],
-  "/link/token/create": [
-    [20_000, null],
-    [null, null],
-  ],
-  "/accounts/get": [
-    [15_000, 15],
-    [5_000, 100],
-  ],
-  "/accounts/balance/get": [
-    [1_200, 5],
-    [100, 25],
-  ],
-  "/auth/get": [
-    [12_000, 15],
-    [500, 100],
-  ],
-  "/identity/get": [
-    [2_000, 15],
-    [1_000, 100],
-  ],
-  "/transactions/get": [
-    [20_000, 30],
-    [1_000, 80],
-  ],
-  "/transactions/sync": [
-    [2_500, 50],
-    [1_000, 50],
-  ],
-  "/transactions/refresh": [
-    [100, 2],
-    [100, 2],
-  ],
-  "/transactions/recurring/get": [
-    [1_000, 20],
-    [1_000, 20],
-  ],
-  "/sandbox/transactions/create": [
-    [null, null],
-    [50, 2],
-  ],
-  "/liabilities/get": [
-    [1_000, 15],
-    [1_000, 10],
-  ],
-  "/investments/holdings/get": [
-    [2_000, 15],
-    [1_000, 100],
-  ],
-  "/investments/transactions/get": [
-    [20_000, 30],
-    [1_000, 100],
-  ],
-  "/investments/auth/get": [
-    [500, 15],
-    [500, 15],
-  ],
-  "/investments/refresh": [
-    [100, 1],
-    [100, 1],
-  ],
+  "/item/remove": { production: [2_000, 20], sandbox: [500, 100] },
+  "/item/public_token/exchange": { production: [12_000, null], sandbox: [null, null] },
+  "/link/token/create": { production: [20_000, null], sandbox: [null, null] },
+  "/accounts/get": { production: [15_000, 15], sandbox: [5_000, 100] },
+  "/accounts/balance/get": { production: [1_200, 5], sandbox: [100, 25] },
+  "/auth/get": { production: [12_000, 15], sandbox: [500, 100] },
+  "/identity/get": { production: [2_000, 15], sandbox: [1_000, 100] },
+  "/transactions/get": { production: [20_000, 30], sandbox: [1_000, 80] },
+  "/transactions/sync": { production: [2_500, 50], sandbox: [1_000, 50] },
+  "/transactions/refresh": { production: [100, 2], sandbox: [100, 2] },
+  "/transactions/recurring/get": { production: [1_000, 20], sandbox: [1_000, 20] },
+  "/sandbox/transactions/create": { production: [null, null], sandbox: [50, 2] },
+  "/liabilities/get": { production: [1_000, 15], sandbox: [1_000, 10] },
+  "/investments/holdings/get": { production: [2_000, 15], sandbox: [1_000, 100] },
+  "/investments/transactions/get": { production: [20_000, 30], sandbox: [1_000, 100] },
+  "/investments/auth/get": { production: [500, 15], sandbox: [500, 15] },
+  "/investments/refresh": { production: [100, 1], sandbox: [100, 1] },
   // 50 in the table, 25 in the text below it.
-  "/institutions/get": [
-    [25, null],
-    [10, null],
-  ],
-  "/institutions/get_by_id": [
-    [400, null],
-    [400, null],
-  ],
-  "/asset_report/create": [
-    [50, 5],
-    [100, null],
-  ],
-  "/processor/token/create": [
-    [500, null],
-    [500, null],
-  ],
-  "/network/status/get": [
-    [1_000, null],
-    [1_000, null],
-  ],
+  "/institutions/get": { production: [25, null], sandbox: [10, null] },
+  "/institutions/get_by_id": { production: [400, null], sandbox: [400, null] },
+  "/asset_report/create": { production: [50, 5], sandbox: [100, null] },
+  "/processor/token/create": { production: [500, null], sandbox: [500, null] },
+  "/network/status/get": { production: [1_000, null], sandbox: [1_000, null] },
 };
 
 export function publishedLimits(path: string, environment: Environment): EndpointLimits {
-  const [client, item] = published[path]?.[environment === "production" ? 0 : 1] ?? [null, null];
+  const [client, item] = published[path]?.[environment] ?? [null, null];
   return { perMinute: client ?? undefined, perItem: item ?? undefined };
 }

@@ -25,6 +25,7 @@ export interface TillOptions {
 }
 
 type Entry = (allowance: Allowance, now: number) => void;
+type View = ReturnType<Till["view"]>;
 
 /** A block is asked for so long before the last one ends. */
 const prefetchMs = 150;
@@ -79,21 +80,20 @@ export class Till {
     return off;
   }
 
-  get generation(): number {
+  get #generation(): number {
     return this.#kept.allowance.generation;
   }
 
-  get paused(): boolean {
+  get #paused(): boolean {
     return this.#kept.allowance.pausedUntil > 0;
   }
 
-  /** How much of its allowance all processes have used, from 0 to 1, when last seen. */
-  get load(): number {
-    const { sold, live } = usedBefore(this.#kept.allowance, this.#options.account.shared());
-    return (sold + live) / this.#kept.allowance.rate;
+  /** Whether calls went out that are not written down. */
+  get #owes(): boolean {
+    return this.#debt.live + this.#debt.sweep > 0;
   }
 
-  /** Waits for a permit; `gone` says of somebody who does not wait any longer. */
+  /** Waits for a permit. */
   take(signal: AbortSignal | undefined): Promise<"go" | "stopped"> {
     if (this.#closed || signal?.aborted) return Promise.resolve("stopped");
     return new Promise((resolve) => {
@@ -124,24 +124,23 @@ export class Till {
       this.#debt[use]++;
       if (!this.#flushing) void this.#flushLater();
     }
-    return this.generation;
+    return this.#generation;
   }
 
   /** A call came through. */
   passed(generation: number): void {
     this.#suspect = undefined;
-    if (!this.paused || generation !== this.generation) return;
-    const open: Entry = (allowance, now) => resume(allowance, now, generation);
-    this.#entries.push(open);
-    open(this.#kept.allowance, this.#options.account.shared());
+    if (!this.#paused || generation !== this.#generation) return;
+    this.#learn((allowance, now) => resume(allowance, now, generation));
     this.#askAt = 0;
-    void this.#trade(0);
     this.#ring();
   }
 
   /** Whether a 429 that may be an Item's own is the client's all the same: two Items in a row, or near the limit. */
   isClients(item: string | undefined): boolean {
-    if (item === undefined || this.paused || this.load >= 0.3) return true;
+    const { allowance } = this.#kept;
+    const { sold, live } = usedBefore(allowance, this.#options.account.shared());
+    if (item === undefined || this.#paused || sold + live >= 0.3 * allowance.rate) return true;
     const suspect = this.#suspect;
     this.#suspect = item;
     return suspect !== undefined && suspect !== item;
@@ -149,28 +148,22 @@ export class Till {
 
   /** A call was refused because the client's allowance is used up. */
   refused(generation: number, retryMs: number): void {
-    const { account } = this.#options;
-    if (generation === this.generation || retryMs > 0) {
-      this.#dropBlocks();
-      const cut: Entry = (allowance, now) => refuse(allowance, now, generation, retryMs);
-      this.#entries.push(cut);
-      // Held here at once; the row may know better.
-      cut(this.#kept.allowance, account.shared());
-      this.#askAt = this.#kept.allowance.pausedUntil;
-      void this.#trade(0);
-    }
+    if (generation !== this.#generation && retryMs === 0) return;
+    this.#dropBlocks();
+    this.#learn((allowance, now) => refuse(allowance, now, generation, retryMs));
+    this.#askAt = this.#kept.allowance.pausedUntil;
   }
 
-  async set(changed: Partial<Kept["set"]>): Promise<Result<void, DatabaseFailure>> {
+  async set(changed: Partial<Kept["set"]>): Promise<Result<View, DatabaseFailure>> {
     this.#dropBlocks();
     const done = await this.#trade(0, (kept) => change(kept, changed, this.#options.terms));
     this.#askAt = 0;
     this.#ring();
-    return done.ok ? ok(undefined) : done;
+    return done.ok ? ok(this.view()) : done;
   }
 
   /** Learns what other processes have made of the row. Writes nothing, not even where there is no row. */
-  read(): Promise<Result<void, DatabaseFailure>> {
+  read(): Promise<Result<View, DatabaseFailure>> {
     // What a trade under way takes along is neither here nor in the row.
     return this.#inTurn(async () => {
       const { account, path, terms } = this.#options;
@@ -179,7 +172,7 @@ export class Till {
       const kept = seen.value ?? newKept(terms);
       follow(kept, terms);
       this.#see(kept);
-      return ok(undefined);
+      return ok(this.view());
     });
   }
 
@@ -210,7 +203,7 @@ export class Till {
     this.#ring();
     this.#end.abort();
     await this.#trading;
-    if (this.#entries.length > 0 || this.#debt.live + this.#debt.sweep > 0) void (await this.#trade(0));
+    if (this.#entries.length > 0 || this.#owes) void (await this.#trade(0));
   }
 
   /** Hands out slots until nobody waits. */
@@ -246,7 +239,7 @@ export class Till {
   /** Hands out what is due, and forgets what is past. */
   #release(): void {
     const now = this.#options.account.shared();
-    for (const held of [...this.#blocks]) {
+    for (const held of this.#blocks) {
       const { block } = held;
       const due = block.probe ? 1 : Math.floor((now - block.from + tickMs) / block.intervalMs) + 1;
       for (const go of this.#waiting) {
@@ -254,14 +247,12 @@ export class Till {
         held.spent++;
         go();
       }
-      if (held.spent === block.count) {
-        this.#appetite = Math.min(this.#appetite * 2, 1_000);
-        this.#blocks.splice(this.#blocks.indexOf(held), 1);
-      } else if (now > endOf(block) + lateMs) {
+      if (held.spent === block.count) this.#appetite = Math.min(this.#appetite * 2, 1_000);
+      else if (now > endOf(block) + lateMs) {
         this.#appetite = Math.max(1, held.spent);
         this.#drop(held);
-        this.#blocks.splice(this.#blocks.indexOf(held), 1);
-      }
+      } else continue;
+      this.#blocks = this.#blocks.filter((one) => one !== held);
     }
   }
 
@@ -289,13 +280,20 @@ export class Till {
     if (!bought.ok) this.#askAt = account.shared() + failedMs;
     else if (bought.value && bought.value.count > 0) {
       // A 429 that came meanwhile has made it void.
-      if (bought.value.probe || !this.paused) this.#blocks.push({ block: bought.value, spent: 0 });
+      if (bought.value.probe || !this.#paused) this.#blocks.push({ block: bought.value, spent: 0 });
     } else if (bought.value) {
       const now = account.shared();
       // Those who ask for the same slot do not ask at the same time.
       this.#askAt = now + Math.max(5, (bought.value.retryAt - now) * (0.75 + random() / 2));
     }
     this.#ring();
+  }
+
+  /** To be written down; held here at once, though the row may know better. */
+  #learn(entry: Entry): void {
+    this.#entries.push(entry);
+    entry(this.#kept.allowance, this.#options.account.shared());
+    void this.#trade(0);
   }
 
   /** One at a time. */
@@ -337,11 +335,11 @@ export class Till {
 
   /** Takes the row as it is now, and adds what came in meanwhile and is not in it. */
   #see(kept: Kept): void {
-    const before = this.generation;
+    const before = this.#generation;
     this.#kept = kept;
     this.#seenAt = this.#options.account.shared();
     // Another process has cut: what was sold before it is void here too.
-    if (this.generation !== before && this.paused) this.#dropBlocks();
+    if (this.#generation !== before && this.#paused) this.#dropBlocks();
     for (const entry of this.#entries) entry(kept.allowance, this.#seenAt);
   }
 
@@ -354,12 +352,10 @@ export class Till {
 
   async #flushLater(): Promise<void> {
     this.#flushing = true;
-    while (!this.#closed && this.#debt.live + this.#debt.sweep > 0) {
+    while (!this.#closed && this.#owes) {
       await this.#options.wait(flushMs, this.#end.signal);
-      if (this.#closed) break;
-      if (this.#debt.live + this.#debt.sweep === 0) break;
-      // With the next call, then.
-      if (!(await this.#trade(0)).ok) break;
+      // Where it fails: with the next call, then.
+      if (!this.#closed && this.#owes && !(await this.#trade(0)).ok) break;
     }
     this.#flushing = false;
   }

@@ -1,9 +1,10 @@
 // What a caller asks of a sweep, in the one form that it has: checked before anything is written, so that what is misspelt,
 // forgotten or impossible is a TypeError, and never a sweep over more than was meant.
 
+import { boolean, callback, type FieldsOf, type Kind } from "sett/kinds";
 import type { SweepOperation } from "../database/schema.ts";
 import { refuseUnlessReason, refuseUnlessUrl } from "../lifecycle/acts.ts";
-import { refuseUnknown } from "../lifecycle/known.ts";
+import { anything, refuseUnfit } from "../lifecycle/known.ts";
 import { selectionFrom, type Selection } from "../lifecycle/selection.ts";
 import { longestNote, textOrNull } from "../lifecycle/texts.ts";
 import type { Parameters } from "./rows.ts";
@@ -22,25 +23,39 @@ const operations: Readonly<Record<SweepOperation, true>> = {
   reencrypt: true,
 };
 
-const orders: Readonly<Record<SweepOrder, true>> = {
-  item_id: true,
-  oldest: true,
-  institution: true,
-  riskiest: true,
+/** What may be asked for, in SQL. */
+export const orders: Readonly<Record<SweepOrder, string>> = {
+  item_id: "items.item_id",
+  oldest: "items.token_at, items.item_id",
+  institution: "items.institution_id, items.item_id",
+  riskiest:
+    "case when items.state = 'healthy' then 1 else 0 end, case when items.token_version = 1 then 0 else 1 end, " +
+    "items.token_at, items.item_id",
 };
 
-const options: Readonly<Record<keyof SweepOptions | "dryRun", true>> = {
-  selection: true,
-  order: true,
-  webhook: true,
-  reason: true,
-  note: true,
-  acknowledgeWithinMs: true,
-  silentAfterMs: true,
-  unusedAfterMs: true,
-  shardSize: true,
-  onDone: true,
-  dryRun: true,
+type Given = SweepOptions & { readonly dryRun?: boolean | undefined };
+
+/** Kept as JSON, which has no Infinity. */
+const span: Kind = {
+  expected: "a whole number of milliseconds from 0, and not without end",
+  accepts: (value) => Number.isInteger(value) && (value as number) >= 0,
+};
+
+const fields: FieldsOf<Given> = {
+  "selection?": anything,
+  "order?": anything,
+  "webhook?": anything,
+  "reason?": anything,
+  "note?": anything,
+  "acknowledgeWithinMs?": span,
+  "silentAfterMs?": span,
+  "unusedAfterMs?": span,
+  "shardSize?": {
+    expected: "a whole number above 0",
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) > 0,
+  },
+  "onDone?": callback,
+  "dryRun?": boolean,
 };
 
 /** How a sweep is to be, with what was left out. */
@@ -52,23 +67,15 @@ export interface Asked {
   readonly shardSize: number;
 }
 
-export function askedOf(
-  operation: SweepOperation,
-  given: SweepOptions & { readonly dryRun?: boolean | undefined },
-): Asked {
+export function askedOf(operation: SweepOperation, given: Given): Asked {
   if (!Object.hasOwn(operations, operation))
     throw new TypeError(`the operation must be ${anyOf(operations)}`);
-  refuseUnknown("a sweep", given, Object.keys(options));
-  const { order = "item_id", note, shardSize = usualShard, onDone, dryRun = false } = given;
+  refuseUnfit("a sweep", given, fields);
+  const { order = "item_id", note, shardSize = usualShard } = given;
   if (!Object.hasOwn(orders, order)) throw new TypeError(`the order must be ${anyOf(orders)}`);
-  if (!(Number.isSafeInteger(shardSize) && shardSize > 0))
-    throw new TypeError("shardSize must be a whole number above 0");
-  if (typeof dryRun !== "boolean") throw new TypeError("dryRun must be a boolean");
-  if (onDone !== undefined && typeof onDone !== "function") throw new TypeError("onDone must be a function");
-  // One that is there and undefined is a mistake that would select everything.
-  const selection = selectionFrom("selection" in given ? given.selection : {});
   return {
-    selection,
+    // One that is there and undefined is a mistake that would select everything.
+    selection: selectionFrom("selection" in given ? given.selection : {}),
     order,
     parameters: parametersFrom(operation, given),
     note: textOrNull("note", note, longestNote),
@@ -85,24 +92,13 @@ function parametersFrom(operation: SweepOperation, given: SweepOptions): Paramet
   if (webhook !== undefined) refuseUnlessUrl(webhook);
   if (reason !== undefined && operation !== "remove") throw new TypeError("`reason` is for removals");
   refuseUnlessReason(reason);
-  const {
-    acknowledgeWithinMs = usualAcknowledgeMs,
-    silentAfterMs = usualSilentMs,
-    unusedAfterMs = usualUnusedMs,
-  } = given;
   return {
     ...(webhook !== undefined && { webhook }),
     ...(reason !== undefined && { reason }),
-    acknowledgeWithinMs: spanOf("acknowledgeWithinMs", acknowledgeWithinMs),
-    silentAfterMs: spanOf("silentAfterMs", silentAfterMs),
-    unusedAfterMs: spanOf("unusedAfterMs", unusedAfterMs),
+    acknowledgeWithinMs: given.acknowledgeWithinMs ?? usualAcknowledgeMs,
+    silentAfterMs: given.silentAfterMs ?? usualSilentMs,
+    unusedAfterMs: given.unusedAfterMs ?? usualUnusedMs,
   };
-}
-
-/** Kept as JSON, which has no Infinity. */
-function spanOf(name: string, ms: number): number {
-  if (Number.isInteger(ms) && ms >= 0) return ms;
-  throw new TypeError(`${name} must be a whole number of milliseconds from 0, and not without end`);
 }
 
 /** `a, b or c`. */

@@ -1,41 +1,28 @@
 // An audit asks Plaid about each Item, takes the answer as the inbox takes one, and says what it found. What is done with a
 // token that is lent the keeper does not know; that nobody has borrowed one it does.
 
-import { Item, ok, type ItemGetResponse, type Result } from "sett";
+import { err, Item, ok, type ItemGetResponse, type Result } from "sett";
 import { sql as raw } from "kysely";
 import type { Sql } from "../database/connection.ts";
-import type { ItemState } from "../database/schema.ts";
 import { observe } from "../inbox/standing.ts";
 import type { Observation } from "../inbox/state.ts";
 import { saysDeadToken, type ForSupport, type KeeperFailure } from "../lifecycle/failure.ts";
-import { intentIsOpen } from "../lifecycle/ledger.ts";
+import { intentIsOpen, type ItemRow } from "../lifecycle/ledger.ts";
 import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
 import { strandingsOf } from "../lifecycle/stranded.ts";
 import { countedSince } from "../lifecycle/usage.ts";
-import { asItWas, noteLimit, judge, type One } from "./one-by-one.ts";
+import { asItWas, judge, mayCall, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
-import { done, failed, tallyOf, type Ended, type Entry, type Held } from "./settle.ts";
-import { pathOf, type Finding } from "./sweep.ts";
+import { done, failed, findingPrefix, type Ended, type Entry, type Held } from "./settle.ts";
+import type { Finding } from "./sweep.ts";
 
 interface Sight extends One {
   readonly row: Row;
 }
 
-interface Row {
-  readonly state: ItemState;
-  readonly error_code: string | null;
-  readonly token: Buffer | null;
-  readonly key_id: string | null;
-  readonly token_version: number;
-  readonly linked_at: number;
-  readonly last_webhook_at: number | null;
-  readonly used_at: number | null;
+interface Row extends ItemRow {
   /** Since when uses are written down in this database. */
   readonly counted_since: number;
-  readonly consent_expires_at: number | null;
-  readonly disconnect_at: number | null;
-  readonly webhook: string | null;
-  readonly revision: number;
   readonly duplicates: readonly string[];
   /** Why it is stranded, where it is. */
   readonly stranding: ForSupport | undefined;
@@ -44,7 +31,7 @@ interface Row {
 const DAY = 24 * 3_600_000;
 
 export function audit(ground: Ground): Operation<Sight> {
-  const { means, patience } = ground;
+  const { means } = ground;
   /** What was seen, until it is written. */
   const seen = new Map<number, Observation>();
   /** Of those, Items that are as they were: only the time of the look is to be written. */
@@ -60,36 +47,32 @@ export function audit(ground: Ground): Operation<Sight> {
         const row = rows.value.get(entry.item_id);
         if (row?.stranding) {
           const { request_id, support } = row.stranding;
-          ended.push(found(entry, entry.attempt + 1, request_id, [{ kind: "stranded", support }]));
-        } else if (row?.token) ready.push({ entry, attempt: entry.attempt + 1, row });
+          ended.push(found(entry, request_id, [{ kind: "stranded", support }]));
+        } else if (row?.token) ready.push({ entry, row });
       }
       return ok({ ended, ready });
     },
 
     async act(held, one) {
-      const { entry, attempt, row } = one;
+      const { entry, row } = one;
       const { item_id } = entry;
-      const about = { itemId: item_id, institutionId: entry.now?.institution_id, signal: held.signal };
-      if ((await ground.budget.take(pathOf.audit, about)) === "stopped" || held.signal.aborted)
-        return asItWas(one);
+      if (!(await mayCall(ground, held, entry))) return asItWas(one);
       const token = await openText(means, row.token!, { purpose: "token", subject: item_id }, row.key_id);
-      if (!token.ok) return failed(entry, attempt, token.error, means.now(), patience);
+      if (!token.ok) return failed(ground, entry, token.error);
       const at = means.now();
       const answer = await Item.get(token.value, means.plaid);
       if (answer.ok) {
         seen.set(entry.position, { kind: "answer", answer: answer.value, at });
         if (isAsItWas(row, answer.value)) same.set(entry.position, { revision: row.revision, at });
-        return found(entry, attempt, answer.value.request_id, findings(held, row, answer.value, at));
+        return found(entry, answer.value.request_id, findings(held, row, answer.value, at));
       }
       const refused = answer.error.kind === "refused" ? answer.error.error.error_code : null;
-      const failure: KeeperFailure = { kind: "plaid", item_id, failure: answer.error };
-      noteLimit(ground, entry, failure);
       // The token may have been rotated since it was read: then it says nothing of the Item.
-      const doubted = saysDeadToken(refused) && (attempt === 1 || (await isPast(means, item_id, row)));
+      const doubted = saysDeadToken(refused) && (entry.attempt === 0 || (await isPast(means, item_id, row)));
       if (refused !== null && !doubted)
         seen.set(entry.position, { kind: "refused", error_code: refused, at });
-      const said: KeeperFailure = doubted ? { kind: "busy", item_id } : failure;
-      return failed(entry, attempt, said, means.now(), patience);
+      if (doubted) return failed(ground, entry, { kind: "busy", item_id });
+      return failed(ground, entry, { kind: "plaid", item_id, failure: answer.error });
     },
 
     undone: asItWas,
@@ -129,16 +112,10 @@ async function isPast({ database }: Means, itemId: string, { token_version }: Ro
   return token === null || version !== token_version || Boolean(open);
 }
 
-const found = (
-  entry: Entry,
-  attempt: number,
-  request_id: string | null,
-  findings: readonly Finding[],
-): Ended => ({
+const found = (entry: Entry, request_id: string | null, findings: readonly Finding[]): Ended => ({
   ...done(entry, request_id),
-  attempt,
   ...(findings.length > 0 && { result: { findings } }),
-  tally: findings.map(({ kind }) => tallyOf(kind)),
+  tally: findings.map(({ kind }) => findingPrefix + kind),
 });
 
 function findings({ parameters }: Held, row: Row, { item }: ItemGetResponse, now: number): Finding[] {
@@ -218,9 +195,7 @@ async function look(
     const items = sql
       .selectFrom(rows("wanted", ids))
       .innerJoin("items", "items.item_id", "wanted.id")
-      .select(["items.item_id", "items.state", "items.error_code", "items.token", "items.key_id"])
-      .select(["items.token_version", "items.linked_at", "items.last_webhook_at", "items.consent_expires_at"])
-      .select(["items.disconnect_at", "items.webhook", "items.revision", "items.used_at"])
+      .selectAll("items")
       .execute();
     const twins = sql
       .selectFrom(rows("wanted", ids))
@@ -249,7 +224,7 @@ async function look(
       strandings,
     };
   });
-  if (!read.ok) return { ok: false, error: databaseFailed(read.error) };
+  if (!read.ok) return err(databaseFailed(read.error));
   const { items, twins, strandings, applied_at } = read.value;
   return ok(
     new Map(

@@ -30,12 +30,14 @@ const sentences: Record<SweepAdvice, string> = {
   operator: "See to the keeper's own database, disk or keys.",
 };
 
-const fate = (then: Fate["then"], advice: SweepAdvice, delayMs = 0, todo = sentences[advice]): Fate => ({
+const fate = (then: Fate["then"], advice: SweepAdvice, todo = sentences[advice], delayMs = 0): Fate => ({
   then,
   advice,
   todo,
   delayMs,
 });
+
+const begun = "It was begun, and the keeper finishes it by itself: look again in some minutes.";
 
 /** What a failure of the keeper's means for its Item. */
 export function fateOf(failure: KeeperFailure): Fate {
@@ -44,12 +46,7 @@ export function fateOf(failure: KeeperFailure): Fate {
       return ofPlaid(failure.failure);
     case "unfinished":
     case "pending":
-      return fate(
-        "again",
-        "retry",
-        0,
-        "It was begun, and the keeper finishes it by itself: look again in some minutes.",
-      );
+      return fate("again", "retry", begun);
     case "busy":
     case "escrow":
     case "database":
@@ -58,7 +55,7 @@ export function fateOf(failure: KeeperFailure): Fate {
       return fate(failure.vault.kind === "keys-unavailable" ? "again" : "person", "operator");
     case "stranded":
     case "lost":
-      return fate("person", "support", 0, failure.support);
+      return fate("person", "support", failure.support);
     case "duplicate":
     case "live-items":
     case "not-stranded":
@@ -67,7 +64,7 @@ export function fateOf(failure: KeeperFailure): Fate {
     case "removing":
     case "removed":
     case "rotated":
-      return fate("leave", "gone", 0, "Nothing.");
+      return fate("leave", "gone", "Nothing.");
     default:
       return failure satisfies never;
   }
@@ -80,9 +77,9 @@ const tokenRefused =
 /** Of a call of which the lifecycle knows that nothing came: so what was lost may be asked for again. */
 function ofPlaid(failure: Failure): Fate {
   if (failure.kind !== "refused") return fate("again", "retry");
-  if (failure.error.error_code === "INVALID_ACCESS_TOKEN") return fate("person", "operator", 0, tokenRefused);
+  if (failure.error.error_code === "INVALID_ACCESS_TOKEN") return fate("person", "operator", tokenRefused);
   const said = adviceOf({ ...failure, lost: 0 });
   return said.action === "retry" || said.action === "wait"
-    ? fate("again", said.action, said.delayMs)
+    ? fate("again", said.action, sentences[said.action], said.delayMs)
     : fate("person", said.action);
 }

@@ -3,28 +3,25 @@
 
 import { ok, type Result } from "sett";
 import type { Sql } from "../database/connection.ts";
-import type { IntentKind, SweepOperation } from "../database/schema.ts";
+import { notExchange, type IntentKind, type SweepOperation } from "../database/schema.ts";
 import { strandedFor, type KeeperFailure } from "../lifecycle/failure.ts";
 import type { ItemView } from "../lifecycle/ledger.ts";
 import type { Means } from "../lifecycle/means.ts";
 import { strandingsOf } from "../lifecycle/stranded.ts";
+import { hasMoved, isKnown, notKnown } from "./known-webhook.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { beginAttempts, done, failed, skipped, type Ended, type Entry, type Held } from "./settle.ts";
 import { pathOf } from "./sweep.ts";
 
-/** An Item to be worked on, its new attempt counted. */
+/** An Item to be worked on. */
 export interface One {
   readonly entry: Entry;
-  readonly attempt: number;
 }
 
 /** So long an Item is waited for at which somebody else is; then it is tried again later. */
 const busyMs = 1_000;
 
-/** Frozen as the webhook of an Item of which Plaid has not said yet whether it has one. */
-export const notKnown = "";
-
-type Single = "rotate" | "remove" | "webhook";
+type Single = SweepOperation & IntentKind;
 
 /** Where the Item's webhook is to go. */
 export const targetOf = ({ sweep, parameters }: Pick<Held, "sweep" | "parameters">, entry: Entry) =>
@@ -35,14 +32,12 @@ export const targetOf = ({ sweep, parameters }: Pick<Held, "sweep" | "parameters
  * means that what has come about is our doing.
  */
 export function verdict(ground: Ground, held: Held, entry: Entry): Ended | undefined {
-  const { means, patience } = ground;
   const { sweep } = held;
   const { operation } = sweep;
   const { now: row, item_id } = entry;
   const ours = entry.attempt > 0;
-  const met = (why: string) => (ours ? done(entry, entry.request_id) : skipped(entry, why));
-  const refused = (failure: KeeperFailure) =>
-    failed(entry, Math.max(1, entry.attempt), failure, means.now(), patience);
+  const met = (why: string) => (ours ? done(entry, entry.request_id, entry.attempt) : skipped(entry, why));
+  const refused = (failure: KeeperFailure) => failed(ground, entry, failure, Math.max(1, entry.attempt));
   if (!row) return refused({ kind: "unknown-item", item_id });
   const { state } = row;
   if (state === "removed")
@@ -63,14 +58,6 @@ export function verdict(ground: Ground, held: Held, entry: Entry): Ended | undef
   return undefined;
 }
 
-/** Null is no webhook only where somebody has looked, before the sweep or since. */
-const isKnown = ({ webhook, now }: Entry) =>
-  webhook !== notKnown || now?.webhook !== null || now.checked_at !== null;
-
-/** Whether the Item's webhook is another than it was. Learning what it was all along is no move. */
-const hasMoved = ({ webhook, now }: Entry) =>
-  webhook === notKnown ? now?.webhook !== null && now?.checked_at === null : now?.webhook !== webhook;
-
 /** Those of which that is all, and the rest. */
 export function judge(ground: Ground, held: Held, entries: readonly Entry[]) {
   const ended: Ended[] = [];
@@ -84,7 +71,7 @@ export function judge(ground: Ground, held: Held, entries: readonly Entry[]) {
 }
 
 export function oneByOne(ground: Ground, operation: Single): Operation<One> {
-  const { means, acts, patience } = ground;
+  const { means, acts } = ground;
   const begin = means.now();
   const count = counting(means);
 
@@ -99,30 +86,26 @@ export function oneByOne(ground: Ground, operation: Single): Operation<One> {
   return {
     async prepare(held, entries) {
       const { ended, rest } = judge(ground, held, entries);
-      return ok({ ended, ready: rest.map((entry) => ({ entry, attempt: entry.attempt + 1 })) });
+      return ok({ ended, ready: rest.map((entry) => ({ entry })) });
     },
-    async act(held, { entry, attempt }) {
-      const { item_id } = entry;
-      const institutionId = entry.now?.institution_id;
+    async act(held, one) {
+      const { entry } = one;
       const { signal } = held;
-      const may = await ground.budget.take(pathOf[operation], { itemId: item_id, institutionId, signal });
-      if (may === "stopped" || signal.aborted) return undone({ entry });
+      if (!(await mayCall(ground, held, entry))) return asItWas(one);
       const counted = await count(held, entry);
-      if (!counted.ok) return failed(entry, attempt, counted.error, means.now(), patience);
+      if (!counted.ok) return failed(ground, entry, counted.error);
       // Whoever has lost the shard finds out when it settles, and begins nothing.
-      if (!counted.value || signal.aborted) return undone({ entry });
+      if (!counted.value || signal.aborted) return asItWas(one);
       const came = await carryOut(held, entry);
-      if (came.ok) return { ...done(entry), attempt };
+      if (came.ok) return done(entry);
       const { error } = came;
-      if (error.kind === "busy" && signal.aborted) return undone({ entry }); // it was not begun
+      if (error.kind === "busy" && signal.aborted) return asItWas(one); // it was not begun
       // An earlier attempt of ours was at its end after all, or was brought there on the way.
       const already = operation === "remove" ? "removed" : "rotated";
-      if (error.kind === already && (operation === "remove" || entry.attempt > 0))
-        return { ...done(entry), attempt };
-      noteLimit(ground, entry, error);
-      return failed(entry, attempt, error, means.now(), patience);
+      if (error.kind === already && (operation === "remove" || entry.attempt > 0)) return done(entry);
+      return failed(ground, entry, error);
     },
-    undone,
+    undone: asItWas,
     also: async (sql, _held, ended) =>
       withStrandings(means, sql, await withRequestIds(means, sql, operation, begin, ended)),
   };
@@ -147,7 +130,8 @@ function counting(means: Means): (held: Held, entry: Entry) => ReturnType<typeof
   };
 }
 
-const undone = ({ entry }: { readonly entry: Entry }): Ended => ({
+/** Of one that was not begun. */
+export const asItWas = ({ entry }: { readonly entry: Entry }): Ended => ({
   entry,
   outcome: entry.outcome,
   attempt: entry.attempt,
@@ -155,14 +139,11 @@ const undone = ({ entry }: { readonly entry: Entry }): Ended => ({
   ...(entry.result !== null && { result: JSON.parse(entry.result) as object }),
   request_id: entry.request_id,
 });
-export { undone as asItWas };
 
-/** Tells the budget of an Item or an institution that is over its own limit. */
-export function noteLimit({ budget }: Ground, entry: Entry, failure: KeeperFailure): void {
-  const refused = failure.kind === "plaid" ? failure.failure : undefined;
-  if (refused?.kind !== "refused" || refused.status !== 429) return;
-  const about = { itemId: entry.item_id, institutionId: entry.now?.institution_id };
-  budget.refused(refused.path, refused.error.error_code, about);
+/** Waits for a permit for a call about the Item. It is not to be made where the signal has aborted meanwhile. */
+export async function mayCall({ budget }: Ground, { sweep, signal }: Held, entry: Entry): Promise<boolean> {
+  const about = { itemId: entry.item_id, institutionId: entry.now?.institution_id, signal };
+  return (await budget.take(pathOf[sweep.operation]!, about)) === "go" && !signal.aborted;
 }
 
 /** Of those that were found stranded, why: that is in their history. */
@@ -181,7 +162,7 @@ async function withStrandings(means: Means, sql: Sql, ended: readonly Ended[]): 
 async function withRequestIds(
   { database }: Ground["means"],
   sql: Sql,
-  operation: SweepOperation & IntentKind,
+  operation: Single,
   since: number,
   ended: readonly Ended[],
 ): Promise<readonly Ended[]> {
@@ -192,7 +173,7 @@ async function withRequestIds(
     .selectFrom(database.differences.rows("asked", { id: { kind: "text", values: ids } }))
     .innerJoin("intents", "intents.item_id", "asked.id")
     .select(["intents.item_id", "intents.request_id"])
-    .where("intents.kind", "<>", "exchange") // as their index says
+    .where(...notExchange)
     .where("intents.kind", "=", operation)
     .where("intents.outcome", "=", "done")
     .where("intents.opened_at", ">=", since)

@@ -59,11 +59,12 @@ export interface Flow {
 
 /** Goes once through the Items that are due. */
 export async function pass<Ready>(
-  { means, patience }: Pick<Ground, "means" | "patience">,
+  ground: Omit<Ground, "acts">,
   operation: Operation<Ready>,
   held: Held,
   { inFlight, permits, chunks }: Flow,
 ): Promise<Result<Passed, KeeperFailure>> {
+  const { means } = ground;
   const queue: Ready[] = [];
   let trouble: KeeperFailure | { readonly kind: "lost" } | undefined;
   let after = held.shard.number * held.sweep.shard_size - 1;
@@ -131,12 +132,9 @@ export async function pass<Ready>(
       const written =
         trouble?.kind === "lost"
           ? err(trouble)
-          : await settle(
-              means,
-              held,
-              some,
-              (sql) => operation.also?.(sql, held, some) ?? Promise.resolve(some),
-            ).catch((thrown: unknown) => err(databaseFailed(causeOf(thrown))));
+          : await settle(means, held, some, (sql) => operation.also?.(sql, held, some)).catch(
+              (thrown: unknown) => err(databaseFailed(causeOf(thrown))),
+            );
       waiting -= some.length;
       if (written.ok) return;
       trouble ??= written.error;
@@ -151,7 +149,7 @@ export async function pass<Ready>(
   /** One Item over which the program stumbles is no reason to leave the others. */
   const broken = (ready: Ready, thrown: unknown): Ended => {
     const { entry } = operation.undone(ready);
-    return failed(entry, entry.attempt + 1, databaseFailed(causeOf(thrown)), means.now(), patience);
+    return failed(ground, entry, databaseFailed(causeOf(thrown)));
   };
 
   // Those that are out for long are not to keep back what others have brought.
@@ -200,18 +198,11 @@ async function due(
   );
   if (!read.ok) return err(databaseFailed(read.error));
   return ok(
-    read.value.map(({ is_state, is_version, is_webhook, institution_id, checked_at, ...row }) => ({
-      ...row,
-      now:
-        is_state === null
-          ? null
-          : {
-              state: is_state,
-              token_version: is_version ?? 0,
-              webhook: is_webhook,
-              institution_id,
-              checked_at,
-            },
-    })),
+    read.value.map(
+      ({ is_state: state, is_version, is_webhook: webhook, institution_id, checked_at, ...row }) => ({
+        ...row,
+        now: state && { state, token_version: is_version ?? 0, webhook, institution_id, checked_at },
+      }),
+    ),
   );
 }

@@ -11,7 +11,7 @@ import type { Ground, Operation } from "./pool.ts";
 import { done, failed } from "./settle.ts";
 
 export function reencryptTokens(ground: Ground): Operation<never> {
-  const { means, patience } = ground;
+  const { means } = ground;
   means.vault.lookAgain(); // a shard may well be here because a new key was begun with elsewhere a moment ago
   return {
     async prepare(held, entries) {
@@ -23,12 +23,7 @@ export function reencryptTokens(ground: Ground): Operation<never> {
       const bad = new Map(moved.value.failures.map(({ id, failure }) => [id, failure]));
       for (const entry of rest) {
         const vault = bad.get(entry.item_id);
-        const attempt = entry.attempt + 1;
-        ended.push(
-          vault
-            ? failed(entry, attempt, { kind: "vault", vault }, means.now(), patience)
-            : { ...done(entry), attempt },
-        );
+        ended.push(vault ? failed(ground, entry, { kind: "vault", vault }) : done(entry));
       }
       return ok({ ended, ready: [] });
     },

@@ -83,29 +83,24 @@ function told(sweep: SweepRow, row: SweepItemRow, awaits: boolean): Told {
   switch (row.outcome) {
     case "waiting":
       if (row.attempt > 0) return { ...nothing, ...begun(sweep) };
-      return sweep.state === "cancelled"
-        ? { ...nothing, what: "Not begun: the sweep was cancelled." }
-        : { ...nothing, what: "Not begun yet." };
+      return { ...nothing, what: isOver(sweep) ? "Not begun: the sweep was cancelled." : "Not begun yet." };
     case "skipped":
       return { ...nothing, what: `Left alone: ${(result as { why: string }).why}.` };
     case "done": {
       const { findings = [] } = (result ?? {}) as { findings?: readonly Finding[] };
       if (findings.length > 0) {
-        const [what, todo] = ["what", "todo"].map((name) =>
-          findings.map((one) => ofFinding(one)[name as "what" | "todo"]).join(" "),
-        );
-        return { ...nothing, what: what!, todo: todo!, findings };
+        const said = findings.map(ofFinding);
+        const all = (name: "what" | "todo") => said.map((one) => one[name]).join(" ");
+        return { ...nothing, what: all("what"), todo: all("todo"), findings };
       }
-      const silent = awaits && row.acknowledged_at === null;
       const what = doneText[sweep.operation];
-      if (!silent) return { ...nothing, what };
-      return isOver(sweep)
-        ? {
-            ...nothing,
-            what: `${what} Plaid did not acknowledge it at the new address.`,
-            todo: "See whether webhooks of this Item arrive at the new address, or roll back.",
-          }
-        : { ...nothing, what: `${what} Plaid has not acknowledged it yet.` };
+      if (!awaits || row.acknowledged_at !== null) return { ...nothing, what };
+      if (!isOver(sweep)) return { ...nothing, what: `${what} Plaid has not acknowledged it yet.` };
+      return {
+        ...nothing,
+        what: `${what} Plaid did not acknowledge it at the new address.`,
+        todo: "See whether webhooks of this Item arrive at the new address, or roll back.",
+      };
     }
     case "unfinished":
     case "failed": {

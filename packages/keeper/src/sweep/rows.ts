@@ -5,7 +5,7 @@ import type { Selectable } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import type { ShardsTable, SweepItemsTable, SweepsTable } from "../database/schema.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { databaseFailed, openText, type Means, type Reading } from "../lifecycle/means.ts";
+import { databaseFailed, openText, type Means, type Reading, type Writing } from "../lifecycle/means.ts";
 import type { Selection } from "../lifecycle/selection.ts";
 import type { Sweep, SweepFailure, SweepOrder } from "./sweep.ts";
 
@@ -46,17 +46,18 @@ export const sweepOf = (row: SweepRow): Sweep => ({
   ended_at: row.ended_at,
 });
 
+const sweepById = ({ environment }: Pick<Means, "environment">, sql: Sql, sweepId: number) =>
+  sql.selectFrom("sweeps").selectAll().where("sweep_id", "=", sweepId).where("environment", "=", environment);
+
 export const findSweep = (
-  { environment }: Pick<Means, "environment">,
+  means: Pick<Means, "environment">,
   sql: Sql,
   sweepId: number,
-): Promise<SweepRow | undefined> =>
-  sql
-    .selectFrom("sweeps")
-    .selectAll()
-    .where("sweep_id", "=", sweepId)
-    .where("environment", "=", environment)
-    .executeTakeFirst();
+): Promise<SweepRow | undefined> => sweepById(means, sql, sweepId).executeTakeFirst();
+
+/** The sweep's row, held until the transaction ends. */
+export const lockSweep = (means: Writing, sql: Sql, sweepId: number): Promise<SweepRow | undefined> =>
+  means.database.differences.lockRows(sweepById(means, sql, sweepId)).executeTakeFirst();
 
 export async function readSweep(means: Reading, sweepId: number): Promise<Result<SweepRow, SweepFailure>> {
   const found = await means.database.read((sql) => findSweep(means, sql, sweepId));

@@ -2,15 +2,22 @@
 // fence: a worker that has lost its lease writes nothing.
 
 import { err, ok, type Result } from "sett";
+import type { Budget } from "../budget/budget.ts";
 import type { Sql } from "../database/connection.ts";
 import { holdLease, releaseLease, type Lease } from "../database/leases.ts";
 import type { ItemState, SweepOutcome } from "../database/schema.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { addEvent } from "../lifecycle/ledger.ts";
-import { databaseFailed, type Means } from "../lifecycle/means.ts";
+import { databaseFailed, transact, type Means } from "../lifecycle/means.ts";
 import { fateOf } from "./fate.ts";
-import { isOver, type Parameters, type ShardRow, type SweepItemRow, type SweepRow } from "./rows.ts";
-import type { Finding } from "./sweep.ts";
+import {
+  isOver,
+  lockSweep,
+  type Parameters,
+  type ShardRow,
+  type SweepItemRow,
+  type SweepRow,
+} from "./rows.ts";
 
 /** A shard that this process works on. */
 export interface Held {
@@ -51,20 +58,20 @@ export interface Ended {
   readonly tally?: readonly string[];
 }
 
-export const tallyOf = (finding: Finding["kind"]): string => `found ${finding}`;
+/** Before the kind of a finding in a tally, where failures stand by their advice. */
+export const findingPrefix = "found ";
 
-export const done = (entry: Entry, request_id: string | null = null): Ended => ({
-  entry,
-  outcome: "done",
-  attempt: Math.max(1, entry.attempt),
-  request_id,
-});
+export const done = (
+  entry: Entry,
+  request_id: string | null = null,
+  attempt: number = entry.attempt + 1,
+): Ended => ({ entry, outcome: "done", attempt, request_id });
 
 /** Left alone, and why. */
-export const skipped = (entry: Entry, why: string): Ended => ({
+export const skipped = (entry: Entry, why: string, attempt: number = entry.attempt): Ended => ({
   entry,
   outcome: "skipped",
-  attempt: entry.attempt,
+  attempt,
   result: { why },
 });
 
@@ -75,28 +82,42 @@ export interface Patience {
 }
 const longestPauseMs = 10 * 60_000;
 
+interface Terms {
+  readonly means: Pick<Means, "now">;
+  readonly budget: Pick<Budget, "refused">;
+  readonly patience: Patience;
+}
+
 /** What a failure makes of its Item: tried again later, or failed. */
 export function failed(
+  { means, budget, patience }: Terms,
   entry: Entry,
-  attempt: number,
   failure: KeeperFailure,
-  now: number,
-  patience: Patience,
+  attempt: number = entry.attempt + 1,
 ): Ended {
   const { then, advice, delayMs } = fateOf(failure);
   const said =
     failure.kind === "plaid" ? failure.failure : failure.kind === "unfinished" ? failure.cause : null;
   const request_id = said?.kind === "refused" && "request_id" in said ? said.request_id : null;
-  if (then === "leave") return { ...skipped(entry, failure.kind), attempt };
+  noteLimit(budget, entry, failure);
+  if (then === "leave") return skipped(entry, failure.kind, attempt);
   if (then === "again" && attempt < patience.attempts) {
     const pause = Math.min(patience.pauseMs * 3 ** (attempt - 1), longestPauseMs);
-    const due_at = now + Math.max(pause, Math.min(delayMs, longestPauseMs));
+    const due_at = means.now() + Math.max(pause, Math.min(delayMs, longestPauseMs));
     return { entry, outcome: "unfinished", attempt, due_at, result: failure, request_id };
   }
   return { entry, outcome: "failed", attempt, result: failure, request_id, tally: [advice] };
 }
 
-export const isSettled = ({ outcome }: Pick<Ended, "outcome">): boolean =>
+/** Tells the budget of an Item or an institution that is over its own limit. */
+function noteLimit(budget: Pick<Budget, "refused">, entry: Entry, failure: KeeperFailure): void {
+  const refused = failure.kind === "plaid" ? failure.failure : undefined;
+  if (refused?.kind !== "refused" || refused.status !== 429) return;
+  const about = { itemId: entry.item_id, institutionId: entry.now?.institution_id };
+  budget.refused(refused.path, refused.error.error_code, about);
+}
+
+const isSettled = ({ outcome }: Ended): boolean =>
   outcome === "done" || outcome === "skipped" || outcome === "failed";
 
 /** Some hundred Items of which an audit has news take a while. */
@@ -107,14 +128,14 @@ export async function settle(
   means: Means,
   held: Held,
   ended: readonly Ended[],
-  also: (sql: Sql) => Promise<readonly Ended[]> = async () => ended,
-): Promise<Result<readonly Ended[], KeeperFailure | { readonly kind: "lost" }>> {
+  also: (sql: Sql) => Promise<readonly Ended[]> | undefined = () => undefined,
+): Promise<Result<undefined, KeeperFailure | { readonly kind: "lost" }>> {
   const { sweep_id, number } = held.shard;
   let tally: Record<string, number> = {};
-  const written = await means.database.transaction<readonly Ended[], { readonly kind: "lost" }>(
+  const written = await means.database.transaction<undefined, { readonly kind: "lost" }>(
     async (sql) => {
       if (!(await holdLease(sql, held.lease))) return err({ kind: "lost" });
-      const ends = await also(sql);
+      const ends = (await also(sql)) ?? ended;
       tally = { ...held.tally }; // the work may be done again
       for (const { tally: kinds = [] } of ends)
         for (const kind of kinds) tally[kind] = (tally[kind] ?? 0) + 1;
@@ -135,7 +156,7 @@ export async function settle(
           .where("number", "=", number)
           .execute(),
       ]);
-      return ok(ends);
+      return ok(undefined);
     },
     { patienceMs: settleMs },
   );
@@ -206,18 +227,16 @@ export async function countAttempts(
 }
 
 /** The same, if the shard is ours still. */
-export async function beginAttempts(
+export const beginAttempts = (
   means: Means,
   held: Held,
   entries: readonly Entry[],
-): Promise<Result<boolean, KeeperFailure>> {
-  const counted = await means.database.transaction<boolean, never>(async (sql) => {
+): Promise<Result<boolean, KeeperFailure>> =>
+  transact(means, async (sql) => {
     if (!(await holdLease(sql, held.lease))) return ok(false);
     await countAttempts(means, sql, held, entries);
     return ok(true);
   });
-  return counted.ok ? counted : err(databaseFailed(counted.error));
-}
 
 /** Gives the shard back, to be taken up again at `dueAt`. */
 export async function putBack(
@@ -226,61 +245,42 @@ export async function putBack(
   dueAt: number | undefined,
 ): Promise<void> {
   // Where this fails the lease runs out.
-  void (await means.database.transaction<undefined, "lost">(async (sql) => {
-    if (!(await releaseLease(sql, lease))) return err("lost");
-    if (dueAt !== undefined)
-      await sql
-        .updateTable("shards")
-        .set({ due_at: dueAt })
-        .where("sweep_id", "=", shard.sweep_id)
-        .where("number", "=", shard.number)
-        .execute();
+  void (await transact(means, async (sql) => {
+    if ((await releaseLease(sql, lease)) && dueAt !== undefined)
+      await changeShard(sql, shard, { due_at: dueAt });
     return ok(undefined);
   }));
 }
 
 /** Ends the shard, and with the last one its sweep. Says whether it was ours to end. */
-export async function closeShard(means: Means, held: Held): Promise<Result<boolean, KeeperFailure>> {
-  const { sweep_id, number } = held.shard;
-  const closed = await means.database.transaction<boolean, "lost">(async (sql) => {
+export const closeShard = (means: Means, { shard, lease }: Held): Promise<Result<boolean, KeeperFailure>> =>
+  transact(means, async (sql) => {
     // One after another: of two that are the last, one must see so.
-    const sweep = await lockSweep(means, sql, sweep_id);
-    if (!(await releaseLease(sql, held.lease))) return err("lost");
-    await sql
-      .updateTable("shards")
-      .set({ state: "done" })
-      .where("sweep_id", "=", sweep_id)
-      .where("number", "=", number)
-      .execute();
+    const sweep = await lockSweep(means, sql, shard.sweep_id);
+    if (!(await releaseLease(sql, lease))) return ok(false);
+    await changeShard(sql, shard, { state: "done" });
     const left = await sql
       .selectFrom("shards")
       .select("number")
-      .where("sweep_id", "=", sweep_id)
+      .where("sweep_id", "=", shard.sweep_id)
       .where("state", "=", "waiting")
       .limit(1)
       .executeTakeFirst();
     if (!left && sweep && !isOver(sweep)) await endSweep(means, sql, sweep, "done");
     return ok(true);
   });
-  if (closed.ok) return closed;
-  return closed.error === "lost" ? ok(false) : err(databaseFailed(closed.error));
-}
 
-/** The sweep's row, held until the transaction ends. */
-export const lockSweep = (
-  { database, environment }: Pick<Means, "database" | "environment">,
+const changeShard = (
   sql: Sql,
-  sweepId: number,
-): Promise<SweepRow | undefined> =>
-  database.differences
-    .lockRows(
-      sql
-        .selectFrom("sweeps")
-        .selectAll()
-        .where("sweep_id", "=", sweepId)
-        .where("environment", "=", environment),
-    )
-    .executeTakeFirst();
+  { sweep_id, number }: ShardRow,
+  changes: { readonly due_at: number } | { readonly state: "done" },
+) =>
+  sql
+    .updateTable("shards")
+    .set(changes)
+    .where("sweep_id", "=", sweep_id)
+    .where("number", "=", number)
+    .execute();
 
 /** Ends a sweep, and says so in the history. The row must be locked. */
 export async function endSweep(
@@ -294,18 +294,6 @@ export async function endSweep(
     .set({ state, ended_at: means.now() })
     .where("sweep_id", "=", sweep_id)
     .execute();
-  const counts = await countsOf(sql, sweep_id);
-  const detail = { sweep_id, operation, total, ...counts };
-  await addEvent(means, sql, { kind: `sweep.${state}`, item_id: null, detail });
-}
-
-export interface Counts {
-  readonly done: number;
-  readonly skipped: number;
-  readonly failed: number;
-}
-
-export async function countsOf(sql: Sql, sweepId: number): Promise<Counts> {
   const sums = await sql
     .selectFrom("shards")
     .select((row) => [
@@ -313,7 +301,9 @@ export async function countsOf(sql: Sql, sweepId: number): Promise<Counts> {
       row.fn.sum("skipped").as("skipped"),
       row.fn.sum("failed").as("failed"),
     ])
-    .where("sweep_id", "=", sweepId)
+    .where("sweep_id", "=", sweep_id)
     .executeTakeFirstOrThrow();
-  return { done: Number(sums.done), skipped: Number(sums.skipped), failed: Number(sums.failed) };
+  const counts = { done: Number(sums.done), skipped: Number(sums.skipped), failed: Number(sums.failed) };
+  const detail = { sweep_id, operation, total, ...counts };
+  await addEvent(means, sql, { kind: `sweep.${state}`, item_id: null, detail });
 }

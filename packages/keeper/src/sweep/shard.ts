@@ -32,11 +32,11 @@ export interface ShardOptions {
 /** How often a worker looks whether it is to go on. */
 const watchMs = 1_000;
 
-const operations: Record<Held["sweep"]["operation"], (ground: Ground) => Operation<never>> = {
-  audit: (ground) => audit(ground) as Operation<never>,
-  webhook: (ground) => moveWebhooks(ground) as Operation<never>,
-  rotate: (ground) => oneByOne(ground, "rotate") as Operation<never>,
-  remove: (ground) => oneByOne(ground, "remove") as Operation<never>,
+const operations: Record<Held["sweep"]["operation"], (ground: Ground) => Operation> = {
+  audit,
+  webhook: moveWebhooks,
+  rotate: (ground) => oneByOne(ground, "rotate"),
+  remove: (ground) => oneByOne(ground, "remove"),
   reencrypt: reencryptTokens,
 };
 
@@ -49,14 +49,13 @@ export async function runShard(
   const { means } = ground;
   const { signal, setbacks } = options;
   if (signal.aborted) return ok("none");
-  const stop = new AbortController();
   let mine: Pick<Held, "lease" | "shard"> | undefined;
   let ended: Result<ShardEnd, KeeperFailure>;
   try {
     const taken = await takeShard(means, sweepId, number, options.leaseMs);
     if (taken.ok && !taken.value) return ok("none");
     mine = taken.ok ? taken.value : undefined;
-    ended = taken.ok ? await work(ground, taken.value!, options, stop) : taken;
+    ended = taken.ok ? await work(ground, taken.value!, options) : taken;
   } catch (thrown) {
     ended = err(databaseFailed(causeOf(thrown)));
   }
@@ -76,9 +75,9 @@ async function work(
   ground: Ground,
   taken: Taken,
   { inFlight, leaseMs, signal, chunks }: ShardOptions,
-  stop: AbortController,
 ): Promise<Result<ShardEnd, KeeperFailure>> {
   const { means } = ground;
+  const stop = new AbortController();
   const parameters = await parametersOf(means, taken.sweep);
   if (!parameters.ok) return parameters;
   const held: Held = Object.assign(taken, {
@@ -224,8 +223,8 @@ async function acknowledged(
   const target = isRollback
     ? raw<string>`sweep_items.target`
     : raw<string>`cast(${parameters.webhook} as text)`;
-  const looked = await means.database.transaction<{ left: number; movedAt: number }, "lost">(async (sql) => {
-    if (!(await holdLease(sql, held.lease))) return err("lost");
+  const looked = await transact(means, async (sql) => {
+    if (!(await holdLease(sql, held.lease))) return ok(undefined);
     const open = raw<boolean>`sweep_items.sweep_id = ${sweep.sweep_id}
       and position >= ${shard.number * sweep.shard_size} and position < ${(shard.number + 1) * sweep.shard_size}
       and outcome = 'done' and acknowledged_at is null and ${target} is not null`;
@@ -261,7 +260,8 @@ async function acknowledged(
       .executeTakeFirstOrThrow();
     return ok({ left: Number(n), movedAt: moved.moved_at ?? sweep.submitted_at });
   });
-  if (!looked.ok) return looked.error === "lost" ? ok("lost") : err(databaseFailed(looked.error));
+  if (!looked.ok) return looked;
+  if (!looked.value) return ok("lost");
   const { left, movedAt } = looked.value;
   const end = movedAt + parameters.acknowledgeWithinMs;
   if (left === 0 || now() >= end) return ok(null);

@@ -6,9 +6,9 @@ import { integer } from "sett/kinds";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { refuseUnfit } from "../lifecycle/known.ts";
 import { databaseFailed, type Reading, type Writing } from "../lifecycle/means.ts";
-import { findSweep, isOver, sweepOf, type SweepRow } from "./rows.ts";
-import { endSweep, lockSweep, tallyOf } from "./settle.ts";
-import type { Finding, Outcome, Sweep, SweepFailure, SweepStatus } from "./sweep.ts";
+import { findSweep, isOver, lockSweep, sweepOf, type SweepRow } from "./rows.ts";
+import { endSweep, findingPrefix } from "./settle.ts";
+import type { Outcome, Sweep, SweepFailure, SweepStatus } from "./sweep.ts";
 
 /** How long a rate is looked at. */
 const windowMs = 30_000;
@@ -53,8 +53,8 @@ export async function statusOf(means: Reading, pace: Pace, sweepId: number): Out
   for (const shard of shards)
     for (const [kind, count] of Object.entries(JSON.parse(shard.tally) as Record<string, number>))
       tally[kind] = (tally[kind] ?? 0) + count;
-  const isFinding = (kind: string) => kind.startsWith(tallyOf("" as Finding["kind"]));
-  const named = Object.entries(tally);
+  const findings = Object.entries(tally).filter(([kind]) => kind.startsWith(findingPrefix));
+  const failures = Object.entries(tally).filter(([kind]) => !kind.startsWith(findingPrefix));
   const counts = { done: sum("done"), skipped: sum("skipped"), failed: sum("failed") };
   const settled = counts.done + counts.skipped + counts.failed;
   const waiting = sweep.total - settled;
@@ -64,10 +64,8 @@ export async function statusOf(means: Reading, pace: Pace, sweepId: number): Out
     ...counts,
     waiting,
     unacknowledged: sum("unacknowledged"),
-    failures: Object.fromEntries(named.filter(([kind]) => !isFinding(kind))),
-    findings: Object.fromEntries(
-      named.filter(([kind]) => isFinding(kind)).map(([kind, count]) => [kind.slice("found ".length), count]),
-    ),
+    failures: Object.fromEntries(failures),
+    findings: Object.fromEntries(findings.map(([kind, count]) => [kind.slice(findingPrefix.length), count])),
     ratePerSecond,
     etaMs: ratePerSecond && !isOver(sweep) ? Math.ceil((waiting / ratePerSecond) * 1_000) : null,
   });

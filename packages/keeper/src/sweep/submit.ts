@@ -2,7 +2,7 @@
 // now; what changes later is told apart. The same sweep again, while it is not over, is the one that is there.
 
 import { err, ok, type Result } from "sett";
-import { sql as raw } from "kysely";
+import { sql as raw, type Expression, type RawBuilder } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import { claimLeases } from "../database/leases.ts";
 import type { SweepOperation } from "../database/schema.ts";
@@ -10,7 +10,8 @@ import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { addEvent, viewOf } from "../lifecycle/ledger.ts";
 import { databaseFailed, sealText, type Means, type Reading } from "../lifecycle/means.ts";
 import { selected, type Selection } from "../lifecycle/selection.ts";
-import { askedOf, type Asked } from "./asked.ts";
+import { askedOf, orders, type Asked } from "./asked.ts";
+import { webhookToFreeze } from "./known-webhook.ts";
 import {
   findSweep,
   isOver,
@@ -21,27 +22,13 @@ import {
   sweepOf,
   type SweepRow,
 } from "./rows.ts";
-import { notKnown } from "./one-by-one.ts";
 import { endSweep } from "./settle.ts";
-import type { DryRun, Outcome, Submitted, SweepFailure, SweepOptions, SweepOrder } from "./sweep.ts";
+import type { DryRun, Outcome, Submitted, SweepFailure, SweepOptions } from "./sweep.ts";
 
 /** How long it may take to go through all Items: a hundred million are written down in some minutes. */
 const freezeMs = 60 * 60_000;
 /** Two processes that submit at once draw the same number; one of them draws again. */
 const draws = 20;
-
-const orders: Record<SweepOrder, string> = {
-  item_id: "items.item_id",
-  oldest: "items.token_at, items.item_id",
-  institution: "items.institution_id, items.item_id",
-  riskiest:
-    "case when items.state = 'healthy' then 1 else 0 end, case when items.token_version = 1 then 0 else 1 end, " +
-    "items.token_at, items.item_id",
-};
-
-/** Null is no webhook where Plaid was asked about the Item, at its import too, or where it was set so. */
-const webhookUnknown = raw<boolean>`items.webhook is null and items.checked_at is null and items.created_at is null
-  and not exists (select 1 from events where events.item_id = items.item_id and events.kind = 'item.webhook_moved')`;
 
 /** Of an Item of a sweep that was cut short, or heard no answer: whether a call of it may have gone out, and come to something. */
 const mayHaveMoved = raw<boolean>`was.attempt > 0 and (was.outcome in ('waiting', 'unfinished')
@@ -50,9 +37,21 @@ const mayHaveMoved = raw<boolean>`was.attempt > 0 and (was.outcome in ('waiting'
 interface Plan<Failure extends SweepFailure> extends Asked {
   readonly operation: SweepOperation;
   readonly rolls_back: number | null;
-  /** Writes the Items down; says how many, or why it cannot be. */
-  freeze(sql: Sql, sweepId: number): Promise<Result<bigint, Failure>>;
+  /** The rows to be written down, a query of `frozen`'s columns; or why it cannot be. */
+  rows(sql: Sql, sweepId: number): Promise<Result<Expression<unknown>, Failure>>;
 }
+
+const frozen = ["sweep_id", "position", "item_id", "token_version", "state", "webhook", "target"] as const;
+
+/** The first of these, of Items in this order. */
+const placed = (sweepId: number, order: RawBuilder<unknown>) =>
+  [
+    raw<number>`cast(${sweepId} as bigint)`.as("sweep_id"),
+    raw<number>`row_number() over (order by ${order}) - 1`.as("position"),
+    "items.item_id",
+    "items.token_version",
+    "items.state",
+  ] as const;
 
 export async function submit(
   means: Means,
@@ -61,25 +60,13 @@ export async function submit(
 ): Promise<Result<Submitted, KeeperFailure>> {
   const asked = askedOf(operation, options);
   const { selection, order } = asked;
-  const freeze = async (sql: Sql, sweepId: number) => {
-    const frozen = selected(means, sql, selection).select([
-      raw<number>`cast(${sweepId} as bigint)`.as("sweep_id"),
-      raw<number>`row_number() over (order by ${raw.raw(orders[order])}) - 1`.as("position"),
-      "items.item_id",
-      "items.token_version",
-      "items.state",
-      raw<string | null>`case when ${webhookUnknown} then ${raw.lit(notKnown)} else items.webhook end`.as(
-        "webhook",
-      ),
-    ]);
-    const { numInsertedOrUpdatedRows } = await sql
-      .insertInto("sweep_items")
-      .columns(["sweep_id", "position", "item_id", "token_version", "state", "webhook"])
-      .expression(frozen)
-      .executeTakeFirst();
-    return ok(numInsertedOrUpdatedRows ?? 0n);
-  };
-  return write<KeeperFailure>(means, { ...asked, operation, rolls_back: null, freeze });
+  const rows = async (sql: Sql, sweepId: number) =>
+    ok(
+      selected(means, sql, selection)
+        .select(placed(sweepId, raw.raw(orders[order])))
+        .select([webhookToFreeze.as("webhook"), raw`cast(null as text)`.as("target")]),
+    );
+  return write<KeeperFailure>(means, { ...asked, operation, rolls_back: null, rows });
 }
 
 /**
@@ -95,35 +82,24 @@ export async function rollBack(means: Means, sweepId: number): Outcome<Submitted
   const opened = await parametersOf(means, old);
   if (!opened.ok) return opened;
   const { acknowledgeWithinMs, silentAfterMs, unusedAfterMs } = opened.value;
-  const freeze = async (sql: Sql, newId: number): Outcome<bigint> => {
+  const rows = async (sql: Sql, newId: number): Outcome<Expression<unknown>> => {
     if (!(await takeShards(means, sql, sweepId)))
       return err({ kind: "wrong-state", sweep_id: sweepId, state: old.state });
     // What the other one has set.
     const set = old.rolls_back === null ? raw`${opened.value.webhook ?? ""}` : raw`coalesce(was.target, '')`;
-    const frozen = sql
-      .selectFrom("sweep_items as was")
-      .innerJoin("items", "items.item_id", "was.item_id")
-      .where("was.sweep_id", "=", sweepId)
-      .where("items.removed_at", "is", null)
-      .where(
-        raw<boolean>`(was.outcome = 'done' and coalesce(items.webhook, '') = ${set}
-        or ${mayHaveMoved} and coalesce(items.webhook, '') in (${set}, coalesce(was.webhook, '')))`,
-      )
-      .select([
-        raw<number>`cast(${newId} as bigint)`.as("sweep_id"),
-        raw<number>`row_number() over (order by was.position) - 1`.as("position"),
-        "items.item_id",
-        "items.token_version",
-        "items.state",
-        raw<string | null>`nullif(${set}, '')`.as("webhook"),
-        "was.webhook as target",
-      ]);
-    const { numInsertedOrUpdatedRows } = await sql
-      .insertInto("sweep_items")
-      .columns(["sweep_id", "position", "item_id", "token_version", "state", "webhook", "target"])
-      .expression(frozen)
-      .executeTakeFirst();
-    return ok(numInsertedOrUpdatedRows ?? 0n);
+    return ok(
+      sql
+        .selectFrom("sweep_items as was")
+        .innerJoin("items", "items.item_id", "was.item_id")
+        .where("was.sweep_id", "=", sweepId)
+        .where("items.removed_at", "is", null)
+        .where(
+          raw<boolean>`(was.outcome = 'done' and coalesce(items.webhook, '') = ${set}
+          or ${mayHaveMoved} and coalesce(items.webhook, '') in (${set}, coalesce(was.webhook, '')))`,
+        )
+        .select(placed(newId, raw`was.position`))
+        .select([raw`nullif(${set}, '')`.as("webhook"), "was.webhook as target"]),
+    );
   };
   return write<SweepFailure>(means, {
     operation: "webhook",
@@ -133,7 +109,7 @@ export async function rollBack(means: Means, sweepId: number): Outcome<Submitted
     note: old.note,
     rolls_back: sweepId,
     shardSize: old.shard_size,
-    freeze,
+    rows,
   });
 }
 
@@ -212,9 +188,14 @@ async function write<Failure extends SweepFailure>(
           })
           .returningAll()
           .executeTakeFirstOrThrow();
-        const frozen = await plan.freeze(sql, sweep_id);
-        if (!frozen.ok) return frozen;
-        const total = Number(frozen.value);
+        const rows = await plan.rows(sql, sweep_id);
+        if (!rows.ok) return rows;
+        const { numInsertedOrUpdatedRows } = await sql
+          .insertInto("sweep_items")
+          .columns(frozen)
+          .expression(rows.value)
+          .executeTakeFirst();
+        const total = Number(numInsertedOrUpdatedRows ?? 0n);
         // With the first shard also goes what else is sealed, which is there without any Item.
         const least = operation === "reencrypt" ? 1 : 0;
         const sizes = Array.from({ length: Math.max(least, Math.ceil(total / shardSize)) }, (_, number) =>
@@ -222,6 +203,7 @@ async function write<Failure extends SweepFailure>(
         );
         await cut(database.differences.rows, sql, sweep_id, sizes);
         await sql.updateTable("sweeps").set({ total }).where("sweep_id", "=", sweep_id).execute();
+        // Not before: subscribers wait for whoever has counted an event.
         const about = { sweep_id, operation, total, rolls_back };
         await addEvent(means, sql, { kind: "sweep.submitted", item_id: null, detail: about });
         if (sizes.length > 0) return ok({ ...row, total });

@@ -15,9 +15,7 @@ import type { SweepAdvice } from "./fate.ts";
 export type SweepOrder = "item_id" | "oldest" | "institution" | "riskiest";
 
 /** What each operation calls of Plaid's; `reencrypt` calls nothing. */
-export const pathOf: Readonly<Record<Exclude<SweepOperation, "reencrypt">, string>> & {
-  readonly reencrypt?: undefined;
-} = {
+export const pathOf: Readonly<Partial<Record<SweepOperation, string>>> = {
   audit: itemGet.path,
   webhook: itemWebhookUpdate.path,
   rotate: itemAccessTokenInvalidate.path,

@@ -84,8 +84,6 @@ export const createSweepChanges = (means: Writing): SweepChanges => ({
   cancel: (sweepId) => change(means, sweepIdOf(sweepId), "cancelled"),
 });
 
-const attempts = 6;
-const pauseMs = 10_000;
 /** How often it is looked whether a sweep is over for which somebody waits. */
 const lookMs = 1_000;
 
@@ -139,8 +137,7 @@ export function createSweeps(
       work(options = {}) {
         door.refuseIfClosed();
         refuseUnfit("the options of a worker", options, workerFields);
-        const patience = { attempts: options.attempts ?? attempts, pauseMs: options.pauseMs ?? pauseMs };
-        const worker = createWorker({ means, acts, budget, patience }, url, options);
+        const worker = createWorker({ means, acts, budget }, url, options);
         workers.add(worker);
         return worker;
       },

@@ -10,10 +10,9 @@ import { sweeperOf } from "../lifecycle/arrival.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { intentIsOpen } from "../lifecycle/ledger.ts";
 import { databaseFailed, openText, transact, type Means } from "../lifecycle/means.ts";
-import { asItWas, judge, noteLimit, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
+import { asItWas, judge, mayCall, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { countAttempts, failed, done, type Ended, type Entry, type Held } from "./settle.ts";
-import { pathOf } from "./sweep.ts";
 
 interface Leased extends One {
   readonly lease: Lease;
@@ -22,12 +21,13 @@ interface Leased extends One {
 }
 
 export function moveWebhooks(ground: Ground): Operation<One | Leased> {
-  const { means, patience } = ground;
+  const { means } = ground;
   const single = oneByOne(ground, "webhook");
-  /** Of each Item that is under a lease of ours. */
+  /** Those of ours, by name. */
   const leases = new Map<string, Lease>();
   /** Permits that came for Items which could not be asked about after all: the next ones take them. */
   let spare = 0;
+  const leaseOf = ({ entry }: Ended) => leases.get(leaseOfItem(entry.item_id));
   const isLeased = (one: One | Leased): one is Leased => "lease" in one;
 
   /** The lease must outlive the call; one that has grown old while the permit was waited for is renewed. */
@@ -46,104 +46,67 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
       const singles = await single.prepare(held, again);
       if (!singles.ok) return singles;
       const judged = judge(ground, held, fresh);
-      const worth = judged.rest;
       const ended = [...singles.value.ended, ...judged.ended];
-      const ready: (One | Leased)[] = [...singles.value.ready];
-      if (worth.length === 0) return ok({ ended, ready });
-      const taken = await take(ground, held, worth);
+      const { ready } = singles.value;
+      if (judged.rest.length === 0) return ok({ ended, ready });
+      const taken = await take(ground, held, judged.rest);
       if (!taken.ok) return taken;
-      for (const entry of worth) {
-        const { item_id } = entry;
-        const one = taken.value.get(item_id);
-        if (one) leases.set(item_id, one.lease);
-        if (one?.ready) ready.push(one.ready);
-        // Or somebody else is at it.
-        else ended.push(one?.said ?? failed(entry, 1, { kind: "busy", item_id }, means.now(), patience));
-      }
-      return ok({ ended, ready });
+      for (const [name, lease] of taken.value.leases) leases.set(name, lease);
+      return ok({ ended: [...ended, ...taken.value.ended], ready: [...ready, ...taken.value.ready] });
     },
 
     async act(held, one) {
       if (!isLeased(one)) return single.act(held, one);
       const { entry, token, key_id } = one;
       const { item_id } = entry;
-      const about = { itemId: item_id, institutionId: entry.now?.institution_id, signal: held.signal };
-      if (spare > 0) spare--;
-      else if ((await ground.budget.take(pathOf.webhook, about)) === "stopped") return asItWas(one);
-      if (held.signal.aborted) return asItWas(one);
+      if (spare > 0 && !held.signal.aborted) spare--;
+      else if (!(await mayCall(ground, held, entry))) return asItWas(one);
       const may = await outlives(one.lease, item_id);
       const opened = may.ok
         ? await openText(means, token, { purpose: "token", subject: item_id }, key_id)
         : may;
       if (!opened.ok) {
         spare++;
-        return failed(entry, 1, opened.error, means.now(), patience);
+        return failed(ground, entry, opened.error);
       }
       const answer = await Item.updateWebhook(opened.value, targetOf(held, entry), means.plaid);
       if (answer.ok) return done(entry, answer.value.request_id);
-      const failure: KeeperFailure = { kind: "plaid", item_id, failure: answer.error };
-      noteLimit(ground, entry, failure);
-      return failed(entry, 1, failure, means.now(), patience);
+      return failed(ground, entry, { kind: "plaid", item_id, failure: answer.error });
     },
 
     undone: asItWas,
 
     async also(sql, held, ended) {
-      const ours = ended.filter(({ entry }) => leases.has(entry.item_id));
+      const ours = ended.filter((one) => leaseOf(one));
+      const others = ended.filter((one) => !leaseOf(one));
       const released = await releaseLeases(
         sql,
         means.database.differences.rows,
-        ours.map(({ entry }) => leases.get(entry.item_id)!),
+        ours.flatMap((one) => leaseOf(one) ?? []),
       );
-      const isOurs = (one: Ended) => leases.has(one.entry.item_id);
-      const kept = ended.map((one) =>
-        isOurs(one) && one.outcome === "done" && !released.has(leaseOfItem(one.entry.item_id))
-          ? failed(one.entry, 1, { kind: "busy", item_id: one.entry.item_id }, means.now(), patience)
-          : one,
-      );
-      const moved = kept.filter((one) => isOurs(one) && one.outcome === "done");
-      if (moved.length > 0)
-        await write(
-          means,
-          sql,
-          moved.map(({ entry, request_id = null }) => ({
-            item_id: entry.item_id,
-            webhook: targetOf(held, entry),
-            request_id,
-          })),
-        );
-      const others =
-        (await single.also?.(
-          sql,
-          held,
-          kept.filter((one) => !isOurs(one)),
-        )) ?? [];
-      return [...kept.filter(isOurs), ...others];
+      const kept = ours.map((one) => {
+        const { item_id } = one.entry;
+        const isLost = one.outcome === "done" && !released.has(leaseOfItem(item_id));
+        return isLost ? failed(ground, one.entry, { kind: "busy", item_id }) : one;
+      });
+      const moved = kept.filter(({ outcome }) => outcome === "done");
+      if (moved.length > 0) await write(means, sql, held, moved);
+      return [...kept, ...((await single.also?.(sql, held, others)) ?? others)];
     },
 
     async dropped(ended) {
-      const some = ended.flatMap(({ entry }) => leases.get(entry.item_id) ?? []);
+      const some = ended.flatMap((one) => leaseOf(one) ?? []);
       // Where this fails they run out.
       void (await means.database.read((sql) => releaseLeases(sql, means.database.differences.rows, some)));
     },
   };
 }
 
-interface Taken {
-  readonly lease: Lease;
-  readonly said?: Ended | undefined;
-  readonly ready?: Leased | undefined;
-}
-
 /**
  * Takes those leases that are free, looks at the Items under them, and counts the attempt of those that are ready: where a
  * worker is killed, one knows by that which may have been moved.
  */
-function take(
-  ground: Ground,
-  held: Held,
-  entries: readonly Entry[],
-): Promise<Result<ReadonlyMap<string, Taken>, KeeperFailure>> {
+function take(ground: Ground, held: Held, entries: readonly Entry[]) {
   const { means } = ground;
   const { database, holder, now, leaseMs } = means;
   const { rows } = database.differences;
@@ -164,42 +127,41 @@ function take(
       .select(intentIsOpen().as("open"))
       .execute();
     const byId = new Map(items.map((row) => [row.item_id, row]));
-    const taken = new Map<string, Taken>();
+    const ended: Ended[] = [];
+    const ready: Leased[] = [];
     for (const entry of entries) {
       const { item_id } = entry;
       const lease = leases.get(leaseOfItem(item_id));
-      if (!lease) continue;
       const row = byId.get(item_id);
-      const now = row && entry.now && { ...entry.now, ...row };
-      const said = now ? verdict(ground, held, { ...entry, now }) : undefined;
-      if (now && !said && row.token && !row.open) {
-        const { token, key_id } = row;
-        taken.set(item_id, { lease, ready: { entry, attempt: 1, lease, token, key_id } });
-      } else taken.set(item_id, { lease, said });
+      const seen = row && entry.now && { ...entry.now, ...row };
+      const said = lease && seen && verdict(ground, held, { ...entry, now: seen });
+      if (lease && seen?.token && !seen.open && !said)
+        ready.push({ entry, lease, token: seen.token, key_id: seen.key_id });
+      // Or somebody else is at it.
+      else ended.push(said ?? failed(ground, entry, { kind: "busy", item_id }));
     }
-    const ready = [...taken.values()].flatMap(({ ready }) => ready?.entry ?? []);
-    await countAttempts(means, sql, held, ready);
-    return ok(taken);
+    const begun = ready.map(({ entry }) => entry);
+    await countAttempts(means, sql, held, begun);
+    return ok({ leases, ended, ready });
   });
 }
 
 async function write(
   { database, environment, now }: Means,
   sql: Sql,
-  moved: readonly {
-    readonly item_id: string;
-    readonly webhook: string | null;
-    readonly request_id: string | null;
-  }[],
+  held: Held,
+  moved: readonly Ended[],
 ): Promise<void> {
-  const sorted = moved.toSorted((one, other) => (one.item_id < other.item_id ? -1 : 1));
-  const text = (name: "item_id" | "webhook" | "request_id") =>
-    ({ kind: "text", values: sorted.map((one) => one[name]) }) as const;
+  const sorted = moved.toSorted((one, other) => (one.entry.item_id < other.entry.item_id ? -1 : 1));
+  const text = <Value>(of: (one: Ended) => Value) => ({ kind: "text", values: sorted.map(of) }) as const;
+  const item_id = text(({ entry }) => entry.item_id);
+  const webhook = text(({ entry }) => targetOf(held, entry));
+  const request_id = text(({ request_id = null }) => request_id);
   const { rows } = database.differences;
   await Promise.all([
     sql
       .updateTable("items")
-      .from(rows("moved", { item_id: text("item_id"), webhook: text("webhook") }))
+      .from(rows("moved", { item_id, webhook }))
       .set((row) => ({ webhook: row.ref("moved.webhook"), revision: row("items.revision", "+", 1) }))
       .whereRef("items.item_id", "=", "moved.item_id")
       .execute(),
@@ -208,7 +170,7 @@ async function write(
       .columns(["environment", "at", "item_id", "kind", "actor", "detail", "request_id"])
       .expression(
         sql
-          .selectFrom(rows("moved", { item_id: text("item_id"), request_id: text("request_id") }))
+          .selectFrom(rows("moved", { item_id, request_id }))
           .select([
             raw<"sandbox">`${environment}`.as("environment"),
             raw<number>`cast(${now()} as bigint)`.as("at"),

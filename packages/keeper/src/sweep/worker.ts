@@ -7,7 +7,7 @@ import { callback, integer, type FieldsOf } from "sett/kinds";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { bossJobs, tableJobs, type Job, type Jobs } from "./jobs.ts";
 import type { Ground } from "./pool.ts";
-import { Setbacks, type Chunks } from "./pace.ts";
+import { Setbacks } from "./pace.ts";
 import { runShard } from "./shard.ts";
 
 export interface WorkerOptions {
@@ -51,20 +51,19 @@ export interface Worker {
 }
 
 /** With options that are as {@link workerFields} says. */
-export function createWorker(ground: Ground, url: string | undefined, options: WorkerOptions): Worker {
-  const {
-    inFlight = 64,
-    shards = 4,
-    leaseMs = 30_000,
-    pollMs = 1_000,
-    graceMs = 10_000,
-    onProblem,
-  } = options;
+export function createWorker(
+  around: Omit<Ground, "patience">,
+  url: string | undefined,
+  options: WorkerOptions,
+): Worker {
+  const { inFlight = 64, shards = 4, leaseMs = 30_000, pollMs = 1_000, graceMs = 10_000 } = options;
+  const { attempts = 6, pauseMs = 10_000, onProblem } = options;
+  const ground = { ...around, patience: { attempts, pauseMs } };
   const { means } = ground;
   const stopping = new AbortController();
   const { signal } = stopping;
   const setbacks = new Setbacks(means.now);
-  const chunks: Chunks = new Map();
+  const perShard = { inFlight: Math.ceil(inFlight / shards), leaseMs, signal, setbacks, chunks: new Map() };
   const running = new Set<Promise<void>>();
   const problem = (what: unknown) => {
     try {
@@ -73,17 +72,10 @@ export function createWorker(ground: Ground, url: string | undefined, options: W
       // A bug in a log line must not stop the work.
     }
   };
-  const each = Math.max(1, Math.ceil(inFlight / shards));
 
   const run = async (job: Job) => {
     try {
-      const came = await runShard(ground, job.sweep_id, job.number, {
-        inFlight: each,
-        leaseMs,
-        signal,
-        setbacks,
-        chunks,
-      });
+      const came = await runShard(ground, job.sweep_id, job.number, perShard);
       if (!came.ok) problem(came.error);
     } catch (error) {
       problem(error);
