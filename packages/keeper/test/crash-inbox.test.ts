@@ -18,7 +18,7 @@ import { configFor, institution, open, value } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
 
 const program = join(import.meta.dirname, "crash-inbox.ts");
-const { places, copies, escrowFolder, copyFolder } = testPlaces("crash-inbox");
+const { places, copies, remove, escrowFolder, copyFolder } = testPlaces("crash-inbox");
 
 /** What a day brought an Item, as it was sent; the first of it twice. */
 interface Day {
@@ -142,6 +142,7 @@ async function crash(place: keyof typeof places, killAt: number) {
     .executeTakeFirstOrThrow();
   if (state !== "healthy") said.push(state);
   await database.close();
+  await remove[place](url);
   return { said, steps, killed: first.killed };
 }
 

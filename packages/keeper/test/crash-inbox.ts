@@ -3,13 +3,13 @@
 // the subscriber.
 
 import { appendFileSync, writeSync } from "node:fs";
-import { fetchPost } from "sett";
 import { openDatabase, type Database } from "../src/database/database.ts";
 import type { Means } from "../src/lifecycle/means.ts";
 import { createNews } from "../src/news.ts";
 import { localKeyRing } from "../src/vault/ring.ts";
 import { openVault } from "../src/vault/vault.ts";
 import { configFor, ringText, value } from "./lifecycle-world.ts";
+import { lightPost } from "./light-post.ts";
 
 export interface Sent {
   readonly text: string;
@@ -48,6 +48,14 @@ const watched: Database = {
     step();
     return result;
   },
+  together(tables, build) {
+    const run = database.together(tables, build);
+    return async (given) => {
+      const result = await run(given);
+      step();
+      return result;
+    };
+  },
   async transaction(work) {
     const result = await database.transaction(async (sql) => {
       const done = await work(sql);
@@ -59,7 +67,7 @@ const watched: Database = {
   },
 };
 
-const plaid = configFor({ post: fetchPost }, { baseUrl: order.baseUrl });
+const plaid = configFor({ post: lightPost }, { baseUrl: order.baseUrl });
 const means = { database: watched, vault, plaid, environment: "sandbox", now, holder: `p${process.pid}` };
 const news = createNews(means as unknown as Means, async (_, work) => ({
   ok: true,
@@ -70,7 +78,8 @@ news.subscribe("log", ({ seq }) => {
   appendFileSync(order.log, `${seq}\n`);
   step();
 });
-for (const [index, { text, verification }] of order.sent.entries()) {
+async function send(index: number): Promise<void> {
+  const { text, verification } = order.sent[index]!;
   const request = new Request("https://example.com/plaid", {
     method: "POST",
     headers: { "plaid-verification": verification },
@@ -81,6 +90,10 @@ for (const [index, { text, verification }] of order.sent.entries()) {
   if (status === 200) writeSync(1, `${index}\n`);
   step();
 }
+// The first by itself, the others at once: these are stored and applied together.
+const [first, ...others] = order.sent.keys();
+await send(first!);
+await Promise.all(others.map(send));
 await news.work();
 await news.close();
 vault.close();

@@ -8,12 +8,20 @@ import { createSandbox, sandboxCredentials, type Sandbox } from "@sett/sandbox";
 import { Item, Sandbox as SandboxCalls, unwrap, type Config, type ItemGetResponse } from "sett";
 import type { Webhook } from "sett/webhook";
 import type { ItemState } from "../src/database/schema.ts";
-import { nothingKnown, seen, stateOf, type Observation, type Standing } from "../src/inbox/state.ts";
+import { seen, stateOf, type Facts, type Observation, type Standing } from "../src/inbox/state.ts";
 
 const START = Date.UTC(2026, 0, 1);
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
 const DAY = 24 * HOUR;
+
+/** Of an Item of which nothing has been seen. */
+const nothingKnown: Facts = {
+  error: { at: 0, iat: null, code: null },
+  consent: { at: 0, iat: null, endsAt: null, announced: false },
+  disconnect: { at: 0, iat: null, date: null, reason: null, over: false },
+  accounts: { at: 0, iat: null, waiting: false },
+};
 
 type Op =
   | { op: "loginRequired" | "repair" | "revoke" | "newAccounts" | "warn" | "warnOfToken" }

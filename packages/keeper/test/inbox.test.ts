@@ -10,8 +10,9 @@ import { createSandbox, sandboxCredentials, type Sandbox } from "@sett/sandbox";
 import { Item, Link, Sandbox as SandboxCalls, unwrap, type Config } from "sett";
 import { plaidKeys, type Webhook } from "sett/webhook";
 import { openDatabase, type Database } from "../src/database/database.ts";
+import { DatabaseError, databaseFailure } from "../src/database/failure.ts";
 import type { ItemState } from "../src/database/schema.ts";
-import { store } from "../src/inbox/deliveries.ts";
+import { storing } from "../src/inbox/deliveries.ts";
 import { createInbox, type Inbox, type InboxOptions } from "../src/inbox/inbox.ts";
 import { createUpdateToken } from "../src/inbox/update-mode.ts";
 import { localKeyRing, newKey } from "../src/vault/ring.ts";
@@ -332,6 +333,91 @@ function inboxContract(place: Place): void {
       await plaid.sandbox.close();
     });
 
+    test("what waits is applied together, and leaves what it leaves one by one", async () => {
+      const plaid = await aPlaid();
+      const { items, clock, webhooks } = plaid.sandbox.control;
+      const linked = [await anItem(plaid), await anItem(plaid), await anItem(plaid)];
+      /** An inbox with a database of its own, whose first transactions fail when all is done. */
+      const anInbox = async (failing: number) => {
+        const own = value(await openDatabase(await place.empty(), { now: START }));
+        const ownVault = await vaultOf(own);
+        for (const { item_id, access_token } of linked) {
+          const { bytes, key_id } = value(
+            await ownVault.seal(Buffer.from(access_token), { purpose: "token", subject: item_id }),
+          );
+          await own.sql
+            .insertInto("items")
+            .values(itemRow(item_id, { token: bytes, key_id }))
+            .execute();
+        }
+        const outcomes: boolean[] = [];
+        const watched: Database = {
+          ...own,
+          transaction: async (work, options) => {
+            const isToFail = outcomes.length < failing;
+            const done = await own.transaction(async (sql) => {
+              const done = await work(sql);
+              if (isToFail) throw new DatabaseError(databaseFailure("busy", "at the last moment"));
+              return done;
+            }, options);
+            outcomes.push(done.ok);
+            return done;
+          },
+        };
+        const inbox = inboxOf(plaid, { database: watched, vault: ownVault });
+        const left = async () => {
+          const events = await own.sql.selectFrom("events").selectAll().orderBy("seq").execute();
+          const rows = await own.sql.selectFrom("items").selectAll().orderBy("item_id").execute();
+          return {
+            events: Object.groupBy(
+              events.map(({ seq: _, at: __, ...event }) => event),
+              ({ item_id }) => item_id!,
+            ),
+            rows: rows.map(({ token: _, key_id: __, ...row }) => row),
+          };
+        };
+        const close = async () => {
+          await inbox.close();
+          ownVault.close();
+          await own.close();
+        };
+        return { inbox, outcomes, left, close };
+      };
+      const [singly, together, failing] = [await anInbox(0), await anInbox(0), await anInbox(1)];
+      for (const { inbox } of [together, failing]) await inbox.close();
+      plaid.answer = async (sent) => {
+        for (const { inbox } of [singly, together, failing])
+          assert.equal((await inbox.receive(request(sent))).status, 200);
+        value(await singly.inbox.apply());
+        return 200;
+      };
+      const [one, other, third] = linked.map(({ item_id }) => item_id) as [string, string, string];
+      for (const happens of [
+        () => {}, // the first transactions
+        () => items.loginRequired(one),
+        () => items.newAccounts(other),
+        () => items.fail(third, "ITEM_LOCKED"),
+        () => items.repairLogin(one),
+        () => items.newAccounts(one),
+      ]) {
+        happens();
+        // So long that no order is in doubt.
+        await clock.advance(25 * 3_600 * SECOND);
+        await webhooks.idle();
+      }
+      const { applied } = value(await together.inbox.apply());
+      assert.deepEqual(together.outcomes, [true]);
+      assert.ok(applied > 5 && singly.outcomes.length > 5, `${applied}`);
+      assert.equal(value(await failing.inbox.apply()).applied, applied);
+      assert.deepEqual(failing.outcomes, [false, ...Array.from({ length: applied }, () => true)]);
+      const left = await singly.left();
+      assert.equal(left.rows.find(({ item_id }) => item_id === one)!.state, "new_accounts");
+      assert.deepEqual(await together.left(), left);
+      assert.deepEqual(await failing.left(), left);
+      for (const { close } of [singly, together, failing]) await close();
+      await plaid.sandbox.close();
+    });
+
     test("where the order is in doubt, Plaid is asked before it is believed", async () => {
       const plaid = await aPlaid();
       const { item_id, access_token } = await anItem(plaid);
@@ -594,6 +680,7 @@ function inboxContract(place: Place): void {
       for (const { item_id, access_token } of [odd, one, other]) await link(item_id, access_token);
       const session = { webhook_type: "LINK", webhook_code: "SESSION_FINISHED", status: "SUCCESS" };
       const failing = { webhook_type: "ITEM", webhook_code: "ERROR", item_id: one.item_id };
+      const store = storing(database, vault);
       const bodies = [
         { ...session, public_tokens: 7 },
         { ...session, public_tokens: { a: "public-sandbox-1" } },
@@ -604,7 +691,7 @@ function inboxContract(place: Place): void {
       for (const [at, body] of bodies.entries()) {
         const webhook = body as unknown as Webhook;
         const delivery = { webhook, bodySha256: `odd ${at}`, iatSeconds: START / SECOND };
-        value(await store(database, vault, webhook, delivery, START + at));
+        value(await store(webhook, delivery, START + at));
       }
       const problems: unknown[] = [];
       const inbox = inboxOf(plaid, {

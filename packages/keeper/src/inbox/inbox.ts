@@ -4,42 +4,18 @@
 
 import { ok, type Failure, type Result } from "sett";
 import { receive, type Receiver, type Refusal, type VerificationKeys } from "sett/webhook";
-import type { Database } from "../database/database.ts";
-import type { Vault } from "../vault/vault.ts";
-import { createApplier, type GivenToken, type Heal, type Outcome } from "./applier.ts";
-import {
-  databaseDown,
-  forget,
-  store,
-  waiting,
-  type InboxFailure,
-  type Kind,
-  type Waiting,
-} from "./deliveries.ts";
+import { createApplier, type ApplierOptions } from "./applier.ts";
+import { databaseDown, forget, storing, waiting, type InboxFailure } from "./deliveries.ts";
 import type { Observation } from "./state.ts";
 
-export interface InboxOptions {
-  readonly database: Database;
-  readonly vault: Vault;
+export interface InboxOptions extends ApplierOptions {
   /** Of the Plaid that sends: `plaidKeys(config)`. */
   readonly keys: VerificationKeys;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-  /** Asks /item/get about an Item, where only that can tell in which order things happened. */
-  readonly heal?: Heal | undefined;
-  /**
-   * Takes a public token that came by webhook (Hosted and Multi-Item Link), before it is destroyed. `false` means
-   * not yet: it is called again, and may be called again after a crash as well. Without it such tokens are only
-   * destroyed.
-   */
-  readonly takePublicToken?: ((given: GivenToken) => Promise<boolean>) | undefined;
   /** Told when something was written to the history: time to `tick` the subscriptions. */
   readonly onApplied?: (() => void) | undefined;
   readonly onRefusal?: ((refusal: Refusal) => void) | undefined;
   /** Told of what went wrong in the background; nothing is lost, `apply` takes it up again. */
   readonly onProblem?: ((problem: unknown) => void) | undefined;
-  /** How long a webhook waits for its Item, or to become readable; 7 days unless told. */
-  readonly keepMs?: number | undefined;
 }
 
 /** What one round of applying came to. */
@@ -78,18 +54,13 @@ export interface Inbox {
   close(): Promise<void>;
 }
 
-const DAY = 24 * 3_600_000;
 const pageSize = 100;
-/** How many Items are worked on at once: each may wait for an answer of Plaid's. */
-const width = 16;
 /** How far a round looks back that a webhook's coming has set off: not over all that waits for its Item. */
 const recentMs = 60_000;
 
 /** Makes the inbox of the vault's environment. */
 export function createInbox(options: InboxOptions): Inbox {
-  const { database, vault, keys, now, heal, takePublicToken, onApplied, onRefusal } = options;
-  let running: Promise<Result<Applied, InboxFailure>> | undefined;
-  let next: { since: number; round: Promise<Result<Applied, InboxFailure>> } | undefined;
+  const { database, vault, keys, now, heal, onApplied, onRefusal } = options;
   let closed = false;
 
   // A bug in a listener must not stop the inbox.
@@ -106,22 +77,16 @@ export function createInbox(options: InboxOptions): Inbox {
     }
   };
 
-  const keepMs = options.keepMs ?? 7 * DAY;
-  const applier = createApplier({ database, vault, now, keepMs, heal, takePublicToken, problem });
-
+  const applier = createApplier(options, problem);
+  const store = storing(database, vault);
   const receiver = receive(
     async (webhook, delivery) => {
-      const stored = await store(database, vault, webhook, delivery, now());
-      // A throw answers 500, and Plaid sends it again.
-      if (!stored.ok) throw new NotStored(stored.error);
+      const stored = await store(webhook, delivery, now());
+      // Answers 500, so that Plaid sends it again.
+      if (!stored.ok) throw stored.error;
       if (!closed) void applyInBackground();
     },
-    {
-      keys,
-      now,
-      onRefusal,
-      onError: (error) => problem(error instanceof NotStored ? error.failure : error),
-    },
+    { keys, now, onRefusal, onError: problem },
   );
 
   async function applyInBackground(): Promise<void> {
@@ -134,46 +99,39 @@ export function createInbox(options: InboxOptions): Inbox {
     }
   }
 
-  // One round at a time; whoever comes during a round shares the next one, which sees what he has stored.
+  let last: Promise<unknown> = Promise.resolve();
+  let next: Promise<Result<Applied, InboxFailure>> | undefined;
+  let from = Infinity;
+
+  // One round at a time; whoever comes before the next one has begun shares it, and it sees what he has stored.
   function apply(since: number): Promise<Result<Applied, InboxFailure>> {
-    if (next) {
-      next.since = Math.min(next.since, since);
-      return next.round;
-    }
-    const start = (since: number) => {
-      const ended = () => void (running = undefined);
-      const begun = round(since);
-      void begun.then(ended, ended);
-      return (running = begun);
-    };
-    if (!running) return start(since);
-    const take = () => {
-      const { since } = next!;
-      next = undefined;
-      return start(since);
-    };
-    next = { since, round: running.then(take, take) };
-    return next.round;
+    from = Math.min(from, since);
+    return (next ??= last.then(() => {
+      const begun = round(from);
+      [next, from, last] = [undefined, Infinity, Promise.allSettled([begun])];
+      return begun;
+    }));
   }
 
   /** All that waits of what came since then. */
   async function round(since: number): Promise<Result<Applied, InboxFailure>> {
     const total = { applied: 0, early: 0, givenUp: 0, elsewhere: 0, failures: [] as InboxFailure[] };
-    const kinds: readonly Kind[] = ["ready", "early"];
+    const kinds = [
+      ["ready", applier.apply],
+      ["early", applier.waitOn],
+    ] as const;
     try {
-      for (const kind of kinds) {
+      for (const [kind, work] of kinds) {
         let after = { received_at: since, body_sha256: "", iat: -1 };
         for (let more = true; more;) {
           const page = await waiting(database, vault.environment, kind, after, pageSize);
           if (!page.ok) return databaseDown(page.error);
-          for (const outcome of await each(
-            page.value,
-            kind === "ready" ? applier.applyOne : applier.waitOn,
-          )) {
+          if (page.value.length === 0) break;
+          for (const outcome of await work(page.value)) {
             if (outcome.ok) total[outcome.value]++;
             else total.failures.push(outcome.error);
           }
-          after = page.value.at(-1) ?? after;
+          after = page.value.at(-1)!;
           more = page.value.length === pageSize;
         }
       }
@@ -183,28 +141,10 @@ export function createInbox(options: InboxOptions): Inbox {
     return ok(total);
   }
 
-  /** Those of one Item in turn, those of several side by side. */
-  async function each(
-    page: readonly Waiting[],
-    work: (one: Waiting) => Promise<Result<Outcome, InboxFailure>>,
-  ) {
-    const queues = Map.groupBy(page, (one) => one.item_id ?? `${one.body_sha256}.${one.iat}`);
-    const left = queues.values();
-    const outcomes: Result<Outcome, InboxFailure>[] = [];
-    await Promise.all(
-      Array.from({ length: Math.min(width, queues.size) }, async () => {
-        for (const queue of left) for (const one of queue) outcomes.push(await work(one));
-      }),
-    );
-    return outcomes;
-  }
-
-  async function take(
-    itemId: string,
-    observation: Observation,
-    how: "take" | "notice" = "take",
+  async function told(
+    taking: Promise<Result<boolean, InboxFailure>>,
   ): Promise<Result<boolean, InboxFailure>> {
-    const taken = await applier[how](itemId, observation);
+    const taken = await taking;
     if (taken.ok && taken.value) changed();
     return taken;
   }
@@ -212,27 +152,19 @@ export function createInbox(options: InboxOptions): Inbox {
   return {
     receive: receiver,
     apply: () => apply(-1),
-    observe: (itemId, observation) => take(itemId, observation),
-    notice: (itemId, observation) => take(itemId, observation, "notice"),
+    observe: (itemId, observation) => told(applier.take(itemId, observation)),
+    notice: (itemId, observation) => told(applier.notice(itemId, observation)),
     heal: async (itemId) => {
       if (!heal) throw new TypeError("this inbox was made without heal");
       const asked = await applier.ask(itemId, heal);
-      return asked.ok ? take(itemId, asked.value) : asked;
+      return asked.ok ? told(applier.take(itemId, asked.value)) : asked;
     },
     forget: (olderThanMs) => forget(database, now() - olderThanMs, 1_000),
     close: async () => {
       closed = true;
       // What fails was told already, to whoever asked for it.
-      while (next ?? running) await Promise.allSettled([next?.round ?? running]);
+      while (next) await Promise.allSettled([next]);
+      await last;
     },
   };
-}
-
-class NotStored extends Error {
-  readonly failure: InboxFailure;
-
-  constructor(failure: InboxFailure) {
-    super(`the webhook was not stored: ${failure.kind}`);
-    this.failure = failure;
-  }
 }

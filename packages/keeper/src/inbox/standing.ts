@@ -1,32 +1,32 @@
-// Where an Item stands, in the database: its row, and the facts behind it in the newest of its events. Rows and events
-// are changed together, under the row's lock and against its revision.
+// Where Items stand, in the database: their rows, and the facts behind each in the newest of its events. Rows and events
+// are changed together, under the rows' locks and against their revisions, in as many statements for a hundred Items as
+// for one.
 
-import type { Insertable, SelectQueryBuilder } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import { leaseOfItem } from "../database/leases.ts";
-import type { Database } from "../database/database.ts";
-import type { Environment, EventsTable } from "../database/schema.ts";
+import { notExchange, type Environment } from "../database/schema.ts";
 import type { WebhookTaken } from "./events.ts";
-import { skewMs } from "./moment.ts";
-import {
-  nothingKnown,
-  ours,
-  particulars,
-  seen,
-  type Facts,
-  type Observation,
-  type Standing,
-} from "./state.ts";
+import { SECOND, skewMs } from "./moment.ts";
+import { readRows, writeEvents, writeRows, type Different, type ItemRow, type NewEvent } from "./rows.ts";
+import { ours, particulars, seen, type Facts, type Observation, type Standing } from "./state.ts";
 
-/** Which Item. */
-export interface Whose {
-  readonly environment: Environment;
+/** What was seen of an Item, in turn. */
+export interface Sight {
   readonly itemId: string;
+  readonly observations: readonly Observation[];
+  /** The webhook with which it came; written with the facts, whether or not anything changed. */
+  readonly taken?: WebhookTaken["detail"] | undefined;
 }
 
-/** Where the Item stands; undefined where there is none of this id. */
-export async function standingOf(sql: Sql, whose: Whose): Promise<Standing | undefined> {
-  return (await read(sql, whose, (query) => query))?.standing;
+/** Where the Items stand, by their ids; those that are not here are left out. */
+export async function standingsOf(
+  database: Different,
+  sql: Sql,
+  environment: Environment,
+  itemIds: readonly string[],
+): Promise<ReadonlyMap<string, Standing>> {
+  const items = await itemsOf(database, sql, environment, itemIds);
+  return new Map(items.map(({ item_id, standing }) => [item_id, standing]));
 }
 
 /** How old the row's `checked_at` may grow before an answer that changes nothing is written down: far less than the day for which a webhook may be under way. */
@@ -34,83 +34,111 @@ const checkedForMs = 3_600_000;
 
 /** Whether anything would come of taking it: a change, or a check that is worth writing down. Writes and locks nothing. */
 export async function isNews(
+  database: Different,
   sql: Sql,
-  whose: Whose,
+  environment: Environment,
+  itemId: string,
   observation: Observation,
   now: number,
 ): Promise<boolean> {
-  const found = await read(sql, whose, (query) => query);
-  if (!found || ours(found.standing.state)) return false;
-  if (seen(found.standing, observation).events.length > 0) return true;
+  const [item] = await itemsOf(database, sql, environment, [itemId]);
+  if (!item || ours(item.state)) return false;
+  if (seen(item.standing, observation).events.length > 0) return true;
   if (observation.kind !== "answer") return false;
-  return now - (found.checked_at ?? 0) > checkedForMs || webhookOf(observation) !== found.webhook;
+  return now - (item.checked_at ?? 0) > checkedForMs || webhookOf(observation) !== item.webhook;
 }
 
-/**
- * Takes what was seen, in turn, and writes what comes of it: the row, and one event for each change. Runs within the
- * caller's transaction. `keep` is written with the facts, whether or not anything changed. False where there is no
- * such Item.
- */
-export async function observe(
-  { differences }: Pick<Database, "differences">,
+/** {@link observeAll} of one Item. */
+export const observe = (
+  database: Different,
   sql: Sql,
-  whose: Whose,
+  { environment, itemId }: { readonly environment: Environment; readonly itemId: string },
   observations: readonly Observation[],
   now: number,
-  keep?: WebhookTaken,
-): Promise<boolean> {
-  const found = await read(sql, whose, differences.lockRows);
-  if (!found) return false;
-  const { environment, itemId: item_id } = whose;
-  const entry = { environment, item_id, at: now };
-  let { standing, checked_at, last_webhook_at } = found;
-  const changes: Insertable<EventsTable>[] = [];
-  for (const observation of observations) {
-    const next = seen(standing, observation);
-    const request_id = observation.kind === "answer" ? observation.answer.request_id : null;
-    for (const { kind, ...change } of next.events) {
-      const detail = JSON.stringify({ ...change, why: why(observation), facts: next.facts });
-      changes.push({ ...entry, kind, actor: observation.kind, request_id, detail });
-    }
-    if (observation.kind === "answer") checked_at = Math.max(checked_at ?? 0, observation.at);
-    if (observation.kind === "webhook") {
-      last_webhook_at = Math.max(last_webhook_at ?? 0, observation.iatSeconds * 1_000);
-    }
-    standing = next;
-  }
-  if (keep) {
-    const detail = JSON.stringify({ ...keep.detail, facts: standing.facts });
-    changes.unshift({ ...entry, kind: keep.kind, actor: "webhook", request_id: null, detail });
-  }
-  const webhook = await drifted(sql, whose, found, observations, now);
-  const isDrift = webhook !== found.webhook && found.checked_at !== null;
-  if (isDrift) {
-    const detail = JSON.stringify({ why: "/item/get" });
-    changes.push({ ...entry, kind: "item.webhook_drifted", actor: "answer", request_id: null, detail });
-  }
-  if (changes.length > 0) await sql.insertInto("events").values(changes).execute();
+): Promise<boolean> => observeAll(database, sql, environment, [{ itemId, observations }], now);
 
-  const isChange = isDrift || changes.some(({ kind }) => kind === "item.state");
-  if (
-    !isChange &&
-    webhook === found.webhook &&
-    checked_at === found.checked_at &&
-    last_webhook_at === found.last_webhook_at
-  )
-    return true;
-  const { error_code, consent_expires_at, disconnect_at } = particulars(standing.facts);
+/**
+ * Takes what was seen, and writes what comes of it: the rows, and one event for each change. Runs within the caller's
+ * transaction. False, and nothing is written, where one of the Items is not here.
+ */
+export async function observeAll(
+  database: Different,
+  sql: Sql,
+  environment: Environment,
+  sights: readonly Sight[],
+  now: number,
+): Promise<boolean> {
+  const ofItems = Map.groupBy(sights, ({ itemId }) => itemId);
+  const items = await itemsOf(database, sql, environment, [...ofItems.keys()], { lock: true });
+  if (items.length < ofItems.size) return false;
+  const news: News[] = [];
+  for (const item of items) {
+    const ofItem = ofItems.get(item.item_id)!;
+    const observations = ofItem.flatMap((sight) => sight.observations);
+    news.push(newsOf(item, ofItem, await drifted(sql, item, observations, now), now));
+  }
+  await writeEvents(
+    database,
+    sql,
+    environment,
+    news.flatMap(({ events }) => events),
+  );
+  await writeRows(
+    database,
+    sql,
+    news.flatMap(({ row }) => row ?? []),
+  );
+  return true;
+}
+
+/** What is to be written of an Item; no row where that stays as it is. */
+interface News {
+  readonly events: readonly NewEvent[];
+  readonly row: Parameters<typeof writeRows>[2][number] | undefined;
+}
+
+/** `webhook`: the one that Plaid has for it. */
+function newsOf(item: Item, sights: readonly Sight[], webhook: string | null, at: number): News {
+  const { item_id } = item;
+  let { standing, checked_at, last_webhook_at } = item;
+  const event = (kind: string, actor: string, detail: object, request_id: string | null = null) => ({
+    ...{ item_id, at, kind, actor, request_id },
+    detail: JSON.stringify(detail),
+  });
+  const events: NewEvent[] = [];
+  for (const { observations, taken } of sights) {
+    const changes: NewEvent[] = [];
+    for (const observation of observations) {
+      const next = seen(standing, observation);
+      const request_id = observation.kind === "answer" ? observation.answer.request_id : null;
+      for (const { kind, ...change } of next.events) {
+        const detail = { ...change, why: why(observation), facts: next.facts };
+        changes.push(event(kind, observation.kind, detail, request_id));
+      }
+      if (observation.kind === "answer") checked_at = Math.max(checked_at ?? 0, observation.at);
+      if (observation.kind === "webhook") {
+        last_webhook_at = Math.max(last_webhook_at ?? 0, observation.iatSeconds * SECOND);
+      }
+      standing = next;
+    }
+    if (taken) events.push(event("webhook", "webhook", { ...taken, facts: standing.facts }));
+    events.push(...changes);
+  }
+  if (webhook !== item.webhook && item.checked_at !== null)
+    events.push(event("item.webhook_drifted", "answer", { why: "/item/get" }));
+
+  const changed = events.filter(({ kind }) => kind !== "webhook").length;
+  const isSame =
+    changed === 0 &&
+    webhook === item.webhook &&
+    checked_at === item.checked_at &&
+    last_webhook_at === item.last_webhook_at;
+  if (isSame) return { events, row: undefined };
   // What our own doing began is written by those who do it.
   const columns = ours(standing.state)
-    ? {}
-    : { state: standing.state, error_code, consent_expires_at, disconnect_at, checked_at, webhook };
-  const { numUpdatedRows } = await sql
-    .updateTable("items")
-    .set({ ...columns, last_webhook_at, revision: found.revision + (isChange ? 1 : 0) })
-    .where("item_id", "=", item_id)
-    .where("revision", "=", found.revision)
-    .executeTakeFirst();
-  if (numUpdatedRows !== 1n) throw new Error("the row was changed under its lock");
-  return true;
+    ? item
+    : { ...particulars(standing.facts), item_id, state: standing.state, checked_at, webhook };
+  return { events, row: { ...columns, last_webhook_at, revision: item.revision, changed } };
 }
 
 const webhookOf = ({ answer }: Observation & { kind: "answer" }): string | null =>
@@ -122,8 +150,7 @@ const webhookOf = ({ answer }: Observation & { kind: "answer" }): string | null 
  */
 async function drifted(
   sql: Sql,
-  { itemId }: Whose,
-  { webhook, standing }: { readonly webhook: string | null; readonly standing: Standing },
+  { item_id, webhook, standing }: Item,
   observations: readonly Observation[],
   now: number,
 ): Promise<string | null> {
@@ -134,14 +161,14 @@ async function drifted(
   const held = await sql
     .selectFrom("leases")
     .select("fence")
-    .where("name", "=", leaseOfItem(itemId))
+    .where("name", "=", leaseOfItem(item_id))
     .where("until_ms", ">", now)
     .executeTakeFirst();
   const moving = await sql
     .selectFrom("intents")
     .select("intent_id")
-    .where("item_id", "=", itemId)
-    .where("kind", "<>", "exchange") // as its index says
+    .where("item_id", "=", item_id)
+    .where(...notExchange)
     .where("kind", "=", "webhook")
     .where((is) => is.or([is("settled_at", "is", null), is("settled_at", ">", answer.at - skewMs)]))
     .limit(1)
@@ -149,7 +176,7 @@ async function drifted(
   const moved = await sql
     .selectFrom("events")
     .select("seq")
-    .where("item_id", "=", itemId)
+    .where("item_id", "=", item_id)
     .where("kind", "=", "item.webhook_moved")
     .where("at", ">", answer.at - skewMs)
     .limit(1)
@@ -170,42 +197,19 @@ function why(observation: Observation): string {
   }
 }
 
-async function read(sql: Sql, { environment, itemId }: Whose, held: Hold) {
-  const row = await held(
-    sql
-      .selectFrom("items")
-      .select(["state", "error_code", "revision", "checked_at", "last_webhook_at", "webhook"])
-      .select(["consent_expires_at", "disconnect_at"])
-      .where("item_id", "=", itemId)
-      .where("environment", "=", environment),
-  ).executeTakeFirst();
-  if (!row) return undefined;
-  const last = await sql
-    .selectFrom("events")
-    .select("detail")
-    .where("item_id", "=", itemId)
-    .where("kind", "in", ["webhook", "item.state"])
-    .orderBy("seq", "desc")
-    .limit(1)
-    .executeTakeFirst();
-  const kept = last && (JSON.parse(last.detail) as { facts?: Facts }).facts;
-  return { ...row, standing: { state: row.state, facts: kept ? confirmed(kept, row) : fromRow(row) } };
+interface Item extends ItemRow {
+  readonly standing: Standing;
 }
 
-type Hold = <DB, TB extends keyof DB, O>(
-  query: SelectQueryBuilder<DB, TB, O>,
-) => SelectQueryBuilder<DB, TB, O>;
-
-interface Row {
-  readonly state: Standing["state"];
-  readonly error_code: string | null;
-  readonly checked_at: number | null;
-  readonly consent_expires_at: number | null;
-  readonly disconnect_at: number | null;
+async function itemsOf(...of: Parameters<typeof readRows>): Promise<readonly Item[]> {
+  return (await readRows(...of)).map(({ facts, ...row }) => ({
+    ...row,
+    standing: { state: row.state, facts: facts ? confirmed(facts, row) : fromRow(row) },
+  }));
 }
 
 /** A check that changed nothing is in the row alone, and so is one that another room made. */
-function confirmed(facts: Facts, { state, error_code, checked_at, consent_expires_at }: Row): Facts {
+function confirmed(facts: Facts, { state, error_code, checked_at, consent_expires_at }: ItemRow): Facts {
   if (checked_at === null || ours(state)) return facts;
   const { error, consent } = facts;
   const moment = { at: checked_at, iat: null };
@@ -217,21 +221,12 @@ function confirmed(facts: Facts, { state, error_code, checked_at, consent_expire
 }
 
 /** Of an Item that the inbox has not seen anything of. */
-function fromRow(row: Row): Facts {
-  const at = row.checked_at ?? 0;
-  return confirmed(
-    {
-      ...nothingKnown,
-      error: { at, iat: null, code: row.error_code },
-      consent: {
-        at,
-        iat: null,
-        endsAt: row.consent_expires_at,
-        announced: row.state === "pending_expiration",
-      },
-      disconnect: { at, iat: null, date: row.disconnect_at, reason: null, over: false },
-      accounts: { at, iat: null, waiting: row.state === "new_accounts" },
-    },
-    row,
-  );
+function fromRow({ state, error_code, checked_at, consent_expires_at, disconnect_at }: ItemRow): Facts {
+  const moment = { at: checked_at ?? 0, iat: null };
+  return {
+    error: { ...moment, code: error_code },
+    consent: { ...moment, endsAt: consent_expires_at, announced: state === "pending_expiration" },
+    disconnect: { ...moment, date: disconnect_at, reason: null, over: false },
+    accounts: { ...moment, waiting: state === "new_accounts" },
+  };
 }

@@ -76,19 +76,22 @@ export interface Seen extends Standing {
   readonly doubt: boolean;
 }
 
-/** Of an Item of which nothing has been seen. */
-export const nothingKnown: Facts = {
-  error: { at: 0, iat: null, code: null },
-  consent: { at: 0, iat: null, endsAt: null, announced: false },
-  disconnect: { at: 0, iat: null, date: null, reason: null, over: false },
-  accounts: { at: 0, iat: null, waiting: false },
-};
-
 /** How long before the end Plaid warns. */
 const warningMs = 7 * DAY;
 
+/**
+ * Refusals after which access is over for good. An Item that Plaid no longer finds is `revoked`, not `removed`: a user's
+ * taking back looks like that too, and a token is thrown away by `remove` alone.
+ */
+const ofTheEnd: ReadonlySet<string> = new Set([
+  "USER_PERMISSION_REVOKED",
+  "ITEM_NOT_FOUND",
+  "ITEM_CONCURRENTLY_DELETED",
+]);
+
 /** Refusals that tell of the Item rather than of the call, the product, the institution or the limits. */
 const ofTheItem: ReadonlySet<string> = new Set([
+  ...ofTheEnd,
   "ITEM_LOGIN_REQUIRED",
   "ITEM_LOCKED",
   "ITEM_NOT_SUPPORTED",
@@ -100,19 +103,6 @@ const ofTheItem: ReadonlySet<string> = new Set([
   "NO_ACCOUNTS",
   "PASSWORD_RESET_REQUIRED",
   "USER_SETUP_REQUIRED",
-  "USER_PERMISSION_REVOKED",
-  "ITEM_NOT_FOUND",
-  "ITEM_CONCURRENTLY_DELETED",
-]);
-
-/**
- * Of these, access is over for good. An Item that Plaid no longer finds is `revoked`, not `removed`: a user's taking
- * back looks like that too, and a token is thrown away by `remove` alone.
- */
-const ofTheEnd: ReadonlySet<string> = new Set([
-  "USER_PERMISSION_REVOKED",
-  "ITEM_NOT_FOUND",
-  "ITEM_CONCURRENTLY_DELETED",
 ]);
 
 /** States that our own doing began and that only our own doing ends. */
@@ -130,9 +120,7 @@ export function seen(standing: Standing, observation: Observation): Seen {
   const changed =
     observation.kind === "updated" ||
     state !== standing.state ||
-    Object.keys(after).some(
-      (name) => after[name as keyof typeof after] !== before[name as keyof typeof before],
-    );
+    JSON.stringify(after) !== JSON.stringify(before);
   const change: StateChange = { kind: "item.state", from: standing.state, to: state, ...after };
   return { state, facts, events: changed ? [change] : [], doubt: learned.doubt };
 }

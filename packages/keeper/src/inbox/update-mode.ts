@@ -15,7 +15,7 @@ import type { Database } from "../database/database.ts";
 import type { Environment, ItemState } from "../database/schema.ts";
 import type { Vault } from "../vault/vault.ts";
 import { databaseDown, type InboxFailure } from "./deliveries.ts";
-import { standingOf } from "./standing.ts";
+import { standingsOf } from "./standing.ts";
 
 /** What Link shows and where it leads; who and what for is the Item's. `webhook` is for the session's alone; it moves no Item's. */
 export type UpdateModeRequest = Omit<
@@ -78,10 +78,11 @@ export async function createUpdateToken<Problem>(
   request: UpdateModeRequest,
   { evenIfHealthy = false, selectAccounts = false }: UpdateModeChoices = {},
 ): Promise<Result<LinkTokenCreateResponse, UpdateModeFailure<Problem>>> {
-  const found = await database.read((sql) => standingOf(sql, { environment, itemId }));
+  const found = await database.read((sql) => standingsOf(database, sql, environment, [itemId]));
   if (!found.ok) return databaseDown(found.error);
-  if (!found.value) return err({ kind: "unknown-item" });
-  const { state, facts } = found.value;
+  const standing = found.value.get(itemId);
+  if (!standing) return err({ kind: "unknown-item" });
+  const { state, facts } = standing;
   if (state === "removing" || state === "removed" || state === "stranded") {
     return err({ kind: "beyond-repair", state });
   }
