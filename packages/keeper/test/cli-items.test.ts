@@ -184,6 +184,7 @@ test("webhook: to a URL, away from it, and nothing that is no URL", async (t) =>
     ["webhook", url],
     ["webhook", "ftp://x", id],
     ["webhook", "--none"],
+    ["webhook", "--none", url, id],
   ])
     assert.equal((await world.sett(argv)).code, 2, argv.join(" "));
 });
@@ -192,10 +193,14 @@ test("remove: only after a yes, typed or given; a reason is held against Plaid's
   const world = await cliWorld(t);
   const id = await world.link();
   assert.equal((await world.sett(["remove", id])).code, 3);
+  const none = await world.sett(["remove", "-"], { stdin: "\n" });
+  assert.deepEqual([none.code, none.stderr], [0, "no Items were given\n"]);
   const no = await world.sett(["remove", id], { stdin: terminalInput("no\n"), terminal: 80 });
   assert.equal(no.code, 3);
   assert.match(no.stderr, /remove .* for good\? Type yes:/);
-  assert.equal((await world.sett(["remove", id, "--reason-code", "BORED", "--yes"])).code, 2);
+  const bored = await world.sett(["remove", id, "--reason-code", "BORED", "--yes"]);
+  assert.equal(bored.code, 2);
+  assert.match(bored.stderr, /It must be one of FRAUD_FIRST_PARTY, .*, OTHER\.\n/);
   assert.equal(world.sandbox.control.items.get(id).removed_at, null);
   const yes = await world.sett(["remove", id, "--reason-code", "OTHER"], {
     stdin: terminalInput("yes\n"),

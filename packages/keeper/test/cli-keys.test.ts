@@ -2,7 +2,7 @@
 // keeper, and what is not right is said with what to do.
 
 import assert from "node:assert/strict";
-import { chmod, readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ok } from "sett";
@@ -171,6 +171,16 @@ test("doctor: everything right ends with 0; each thing that is not is said, with
     assert.match(well, new RegExp(`^(ok  |warn)  ${about} `, "m"), about);
   const findings = objects(await world.done(["doctor", "--json"]));
   assert.ok(findings.every(({ is, about, said }) => is && about && said));
+  await mkdir(join(world.folder, "sett-data/keys"));
+  for (const [place, is] of [
+    ["sett-data/keys/sett.key", "warn"],
+    ["sett-data/sett.key", "warn"],
+    ["sett.key", "ok"],
+  ] as const) {
+    await copyFile(join(world.folder, "sett-keys/sett.key"), join(world.folder, place));
+    const moved = await world.done(["doctor", "--offline"], { env: { SETT_KEY_FILE: place } });
+    assert.match(moved, new RegExp(`^${is} +keys `, "m"), place);
+  }
 
   const wrong = async (env: Record<string, string>, said: RegExp, code = 1, now = Date.now) => {
     const ended = await world.sett(["doctor"], { env, now });

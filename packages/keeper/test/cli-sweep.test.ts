@@ -9,7 +9,8 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parse } from "csv-parse/sync";
-import { endingOf, sweepSaid } from "../src/cli/sweep-words.ts";
+import { sentence } from "../src/cli/sentences.ts";
+import { endingOf } from "../src/cli/sweep-words.ts";
 import { openDatabase } from "../src/database/database.ts";
 import { claimLease } from "../src/database/leases.ts";
 import { leaseOfShard } from "../src/sweep/rows.ts";
@@ -47,10 +48,10 @@ function refuteSecrets(world: CliWorld, ...said: readonly (string | Ended)[]): v
 
 test("every failure of a sweep is a sentence, and how a sweep ends is how its command ends", () => {
   const said = [
-    sweepSaid({ kind: "unknown-sweep", sweep_id: 7 }),
-    sweepSaid({ kind: "wrong-state", sweep_id: 7, state: "done" }),
-    sweepSaid({ kind: "wrong-state", sweep_id: 7, state: "running" }),
-    sweepSaid({ kind: "busy", item_id: "an-item" }),
+    sentence({ kind: "unknown-sweep", sweep_id: 7 }),
+    sentence({ kind: "wrong-state", sweep_id: 7, state: "done" }),
+    sentence({ kind: "wrong-state", sweep_id: 7, state: "running" }),
+    sentence({ kind: "busy", item_id: "an-item" }),
   ];
   assert.deepEqual(
     said.map(({ ending }) => ending),
@@ -152,6 +153,9 @@ test("audit finds what is wrong, and its report says what a person must do, as C
     todo.map(({ item_id, findings }) => [item_id, findings]),
     [[ill, [{ kind: "update-mode", error_code: "ITEM_LOGIN_REQUIRED" }]]],
   );
+  // A bar would be drawn into the rows.
+  const shown = await world.sett(["sweep", "report"], { terminal: 100 });
+  assert.deepEqual([shown.stdout, shown.stderr], [csv, ""]);
   const file = await world.sett(["sweep", "report", "--format", "jsonl", "--out", "report.jsonl"]);
   assert.match(file.stderr, /2 rows of sweep 1 are in .*report\.jsonl/);
   assert.equal(objects(await readFile(join(world.folder, "report.jsonl"), "utf8")).length, 2);
@@ -218,7 +222,7 @@ test("rollback says when there is nothing to put back, and when it is too early 
   await world.done(["sweep", "cancel", "1"]);
   const idle = await world.sett(["sweep", "rollback", "1", "--yes", "--json"]);
   assert.deepEqual([idle.code, idle.stdout], [0, ""]);
-  assert.match(idle.stderr, /no such Items; nothing was submitted/);
+  assert.equal(idle.stderr, "sweep 1 (webhook) moved no webhooks: there is nothing to put back\n");
 
   // As if a worker had begun with it, whose call is out.
   const database = await openDatabase(join(world.folder, "sett-data"), { now: Date.now() });
@@ -374,6 +378,21 @@ test("worker: ends when nothing is left, serves metrics without /webhook, and sa
   refuteSecrets(world, idle, ended, metrics);
 });
 
+test("worker: its calls go over pooled connections, and are counted", async (t) => {
+  const world = await cliWorld(t);
+  await linked(world, 2);
+  await world.done(["sweep", "audit", "--detach"]);
+  const { mock } = t.mock.method(globalThis, "fetch");
+  await world.done(["worker", "--until-idle"]);
+  assert.equal(mock.callCount(), 0);
+  mock.restore();
+  const working = world.start(["worker", "--metrics-port", "0"]);
+  const [, url] = await working.says(/metrics on (http:\S+)\/metrics/);
+  await world.done(["sweep", "audit", "--detach"]);
+  const counted = /^sett_plaid_attempts_total\{path="\/item\/get",outcome="answered",error_code=""\} 2$/m;
+  for (let metrics = ""; !counted.test(metrics);) metrics = await (await fetch(`${url}/metrics`)).text();
+});
+
 test("worker: a call that hangs does not hold up its end beyond 10 seconds", async (t) => {
   const world = await cliWorld(t);
   await linked(world, 1);
@@ -396,7 +415,7 @@ test("PostgreSQL: of two workers one is killed and the other finishes; every Ite
   await world.done(["init"], how);
   await linked(world, 8, how);
   const path = "/item/access_token/invalidate";
-  await world.done(["sweep", "budget", path, "--set", "120"], how);
+  await world.done(["sweep", "budget", path, "--set", "6"], how);
   await world.done(["sweep", "rotate", "--yes", "--detach"], how);
   const argv = ["worker", "--lease", "5s", "--in-flight", "3"];
   const killed = world.start(argv, how);

@@ -278,6 +278,9 @@ test("help names every command with an example, the settings and the exit codes"
 test("sandbox hands its arguments on to the local Plaid's own program", async (t) => {
   const world = await cliWorld(t);
   assert.match(await world.done(["sandbox", "--help"]), /Usage: sett-sandbox/);
+  const before = await world.sett(["--json", "sandbox"]);
+  assert.equal(before.code, 2, before.stdout);
+  assert.match(before.stderr, /^sett: nothing may stand before `sandbox`/);
   const running = world.start(["sandbox", "--port", "0"]);
   const [, url] = await running.says(/ready on (\S+)/);
   assert.equal((await fetch(`${url}/_sandbox/clock`)).status, 200);
@@ -285,16 +288,49 @@ test("sandbox hands its arguments on to the local Plaid's own program", async (t
   assert.equal((await running.ended).code, 0);
 });
 
-test("help for a command that is misspelt says that there is none of this name", async (t) => {
+test("help for a command that is misspelt says that there is none of this name, and which is meant", async (t) => {
   const world = await cliWorld(t);
   for (const argv of [
     ["help", "itmes"],
-    ["keys", "help", "itmes"],
+    ["--help", "itmes"],
+    ["itmes", "--help"],
+    ["--json", "help", "itmes"],
   ]) {
     const { code, stdout, stderr } = await world.sett(argv);
-    assert.deepEqual([code, stdout], [2, ""]);
-    assert.match(stderr, /^error: unknown command 'itmes'\n/);
+    assert.deepEqual([code, stdout], [2, ""], argv.join(" "));
+    assert.match(stderr, /^error: unknown command 'itmes'\n\(Did you mean items\?\)\n/);
     assert.ok(!stderr.includes("Usage:"), stderr);
   }
-  assert.match(await world.done(["help", "items"]), /^Usage: sett items/);
+  for (const argv of [
+    ["help", "keys", "lits"],
+    ["keys", "help", "lits"],
+    ["keys", "lits", "--help"],
+    ["keys", "--help", "lits"],
+    ["--help", "keys", "lits"],
+  ]) {
+    const { code, stdout, stderr } = await world.sett(argv);
+    assert.deepEqual([code, stdout], [2, ""], argv.join(" "));
+    assert.match(stderr, /^error: unknown command 'lits'\n\(Did you mean list\?\)\n/);
+  }
+});
+
+test("help is of the command that is named, wherever it is asked for", async (t) => {
+  const world = await cliWorld(t);
+  const item = "eVBnVMp7zdTJLkRNr33Rs6zr7KNJqBFL9DrE6";
+  for (const [argv, shown] of [
+    [["help"], "Usage: sett [options] [command]\n"],
+    [["help", "help"], "Usage: sett [options] [command]\n"],
+    [["help", "items"], "Usage: sett items [options]\n"],
+    [["help", "show", item], "Usage: sett show [options] <item_id>\n"],
+    [["show", item, "--help"], "Usage: sett show [options] <item_id>\n"],
+    [["keys", "help"], "Usage: sett keys [options] [command]\n"],
+    [["help", "keys", "list"], "Usage: sett keys list [options]\n"],
+    [["--json", "help", "keys", "list"], "Usage: sett keys list [options]\n"],
+    [["keys", "help", "list"], "Usage: sett keys list [options]\n"],
+    [["--help", "keys", "list"], "Usage: sett keys list [options]\n"],
+  ] as const)
+    assert.equal((await world.done(argv)).slice(0, shown.length), shown, argv.join(" "));
+  // What stands where an argument does is no call for help.
+  assert.equal((await world.sett(["show", "help"])).code, 2);
+  assert.match((await world.sett(["abandon", item, "--note", "--help"])).stderr, /^sett: /);
 });

@@ -3,15 +3,12 @@
 import type { Budget, BudgetState } from "../budget/budget.ts";
 import type { SweepOperation } from "../database/schema.ts";
 import { pathOf } from "../sweep/sweep.ts";
-import type { Family } from "./exposition.ts";
-import { stopOf } from "./sentences.ts";
+import { gauge, type Family } from "./exposition.ts";
+import { readOrStop } from "./sentences.ts";
 
 /** Where an endpoint stands for all processes, read from the database. */
-export async function readAllowance(budget: Pick<Budget, "read">, path: string): Promise<BudgetState> {
-  const read = await budget.read(path);
-  if (read.ok) return read.value;
-  throw stopOf({ kind: "database", database: read.error });
-}
+export const readAllowance = async (budget: Pick<Budget, "read">, path: string): Promise<BudgetState> =>
+  readOrStop(await budget.read(path));
 
 /** How much of a minute's calls is used; null where there is no budget. */
 export const usedPercent = ({ perMinute, usedInLastMinute }: BudgetState): number | null =>
@@ -28,24 +25,24 @@ export function allowanceSaid(budget: Pick<Budget, "state">, operation: SweepOpe
 /** For /metrics: of each endpoint that this process has used. */
 export function allowanceFamilies(budget: Budget): readonly Family[] {
   const states = budget.state().filter(({ perMinute }) => perMinute !== null);
-  const gauge = (name: string, help: string, of: (state: BudgetState) => number): Family => ({
-    name,
-    type: "gauge",
-    help,
-    samples: states.map((state) => ({ labels: { path: state.path }, value: of(state) })),
-  });
-  return [
-    gauge("sett_budget_per_minute", "Calls a minute that may be made now.", ({ perMinute }) => perMinute!),
-    gauge("sett_budget_ceiling", "What that grows back to.", ({ ceiling }) => ceiling ?? Infinity),
+  const each = (name: string, help: string, of: (state: BudgetState) => number) =>
     gauge(
+      name,
+      help,
+      states.map((state) => ({ labels: { path: state.path }, value: of(state) })),
+    );
+  return [
+    each("sett_budget_per_minute", "Calls a minute that may be made now.", ({ perMinute }) => perMinute!),
+    each("sett_budget_ceiling", "What that grows back to.", ({ ceiling }) => ceiling ?? Infinity),
+    each(
       "sett_budget_used",
       "Calls of all processes in the last minute.",
       ({ usedInLastMinute }) => usedInLastMinute,
     ),
-    gauge("sett_budget_share", "The part that is kept free for live calls.", ({ share }) => share),
-    gauge("sett_budget_paused", "1 while nothing is sent because of a 429.", ({ pausedUntil }) =>
+    each("sett_budget_share", "The part that is kept free for live calls.", ({ share }) => share),
+    each("sett_budget_paused", "1 while nothing is sent because of a 429.", ({ pausedUntil }) =>
       Number(pausedUntil !== null),
     ),
-    gauge("sett_budget_waiting", "How many of this process wait for a permit.", ({ waiting }) => waiting),
+    each("sett_budget_waiting", "How many of this process wait for a permit.", ({ waiting }) => waiting),
   ];
 }

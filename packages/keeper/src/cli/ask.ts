@@ -68,20 +68,14 @@ function typed(stdin: Input): Promise<string> {
   });
 }
 
-/**
- * Goes on only with a yes: of --yes, or typed on a terminal. `stdinTaken`: what is on standard input is no person.
- */
+/** Goes on only with a yes: of --yes, or typed on a terminal, where standard input is not read for Items (`-`). */
 export async function confirm(
-  { context }: Pick<Call<unknown>, "context">,
-  {
-    yes,
-    what,
-    stdinTaken = false,
-  }: { readonly yes: boolean; readonly what: string; readonly stdinTaken?: boolean },
+  { context, options, args }: Pick<Call<{ readonly yes?: true }>, "context" | "options" | "args">,
+  what: string,
 ): Promise<void> {
-  if (yes) return;
+  if (options.yes) return;
   const { stdin, stderr, signal } = context;
-  if (stdinTaken || stdin.isTTY !== true || stderr.isTTY !== true)
+  if (args.includes("-") || stdin.isTTY !== true || stderr.isTTY !== true)
     throw new Stop("unconfirmed", `${what}: say --yes if that is what you want`);
   stderr.write(`${what}? Type yes: `);
   const lines = createInterface({ input: stdin, signal });

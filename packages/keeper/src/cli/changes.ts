@@ -1,20 +1,35 @@
 // `rotate`, `webhook`, `remove`, `abandon`: what is done to Items; and `forget`, which is done to a user.
 
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { itemRemove } from "sett/endpoints";
-import type { Item } from "sett";
+import type { Item, Result } from "sett";
 import { confirm, readItemIds } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { wrong, type Ending } from "./exits.ts";
 import { id } from "./filters.ts";
-import { overItems, type Work } from "./many.ts";
 import { withBooks, withKeeper } from "./open.ts";
-import { stopOf } from "./sentences.ts";
+import { createProgress } from "./progress.ts";
+import { orStop, sentence } from "./sentences.ts";
 import type { Keeper } from "../keeper.ts";
+import type { KeeperFailure } from "../lifecycle/failure.ts";
+import type { ItemView } from "../lifecycle/ledger.ts";
 import { isText, isWebUrl, longestNote } from "../lifecycle/texts.ts";
 
 interface Yes {
   readonly yes?: true;
+}
+
+/** Plaid's limits are per Item for the most part; more than this would find those that are per client. */
+const atOnce = 4;
+
+interface Work {
+  /** What must be confirmed, if anything. */
+  asks?(ids: readonly string[]): string | undefined;
+  /** What is being done, for the progress: `rotated`. */
+  readonly done: string;
+  one(keeper: Keeper, itemId: string): Promise<Result<ItemView, KeeperFailure>>;
+  /** What is said of an Item that it was done to. */
+  said(item: ItemView): string;
 }
 
 export type Reason = Partial<Record<"reasonCode" | "reasonNote", string>>;
@@ -33,18 +48,16 @@ export const register: Register = (cli) => {
       command
         .argument("<item_id...>", "Items, or - for ids on standard input, one to a line")
         .option("-y, --yes", "several at once without being asked"),
-    async (call) => {
-      const ids = await readItemIds(call.context, call.args);
-      if (ids.length > 1) await sure(call, `rotate the tokens of ${ids.length} Items`);
-      return each(call, ids, (keeper) => ({
+    (call) =>
+      each(call, call.args, {
+        asks: ({ length }) => (length > 1 ? `rotate the tokens of ${length} Items` : undefined),
         done: "rotated",
-        one: (id) => keeper.rotate(id),
+        one: (keeper, id) => keeper.rotate(id),
         said: ({ token_version }) => `rotated: token ${token_version}`,
-      }));
-    },
+      }),
   );
 
-  cli.add<{ readonly none?: true }>(
+  cli.add<Yes & { readonly none?: true }>(
     {
       name: "webhook",
       does: "moves the webhook of Items to a URL, or takes it away",
@@ -67,13 +80,14 @@ export const register: Register = (cli) => {
           "the first argument must be the http(s) URL for webhooks; to take webhooks away say --none",
         );
       const given = none ? call.args : call.args.slice(1);
+      if (none && isWebUrl(given[0])) throw wrong("--none and a URL: leave one of them out");
       if (given.length === 0)
         throw wrong("which Items? Give their ids after the URL, or - for standard input");
-      return each(call, await readItemIds(call.context, given), (keeper) => ({
+      return each(call, given, {
         done: "moved",
-        one: (id) => keeper.updateWebhook(id, url),
+        one: (keeper, id) => keeper.updateWebhook(id, url),
         said: ({ webhook }) => `webhook: ${webhook ?? "none"}`,
-      }));
+      });
     },
   );
 
@@ -87,26 +101,16 @@ export const register: Register = (cli) => {
       ],
     },
     (command) =>
-      command
+      reasoned(command)
         .argument("<item_id...>", "Items, or - for ids on standard input, one to a line")
-        .option("--reason-code <code>", "why, for Plaid's records", reasonField("reason_code"))
-        .option(
-          "--reason-note <text>",
-          "why, in at most 512 characters that name no person",
-          reasonField("reason_note"),
-        )
         .option("-y, --yes", "without being asked"),
-    async (call) => {
-      const ids = await readItemIds(call.context, call.args);
-      const whom = ids.length === 1 ? ids[0]! : `${ids.length} Items`;
-      await sure(call, `remove ${whom} for good`);
-      const reason = reasonOf(call.options);
-      return each(call, ids, (keeper) => ({
+    (call) =>
+      each(call, call.args, {
+        asks: (ids) => `remove ${named(ids)} for good`,
         done: "removed",
-        one: (id) => keeper.remove(id, reason),
+        one: (keeper, id) => keeper.remove(id, reasonOf(call.options)),
         said: ({ state }) => state,
-      }));
-    },
+      }),
   );
 
   cli.add<Yes & { readonly note: string }>(
@@ -129,13 +133,12 @@ export const register: Register = (cli) => {
     async (call) => {
       const { note } = call.options;
       if (note.trim() === "") throw wrong("--note must say why");
-      const ids = await readItemIds(call.context, call.args);
-      await sure(call, `abandon ${ids.length === 1 ? ids[0]! : `${ids.length} Items`} for good`);
-      return each(call, ids, (keeper) => ({
+      return each(call, call.args, {
+        asks: (ids) => `abandon ${named(ids)} for good`,
         done: "abandoned",
-        one: (id) => keeper.abandon(id, { note }),
+        one: (keeper, id) => keeper.abandon(id, { note }),
         said: ({ state }) => state,
-      }));
+      });
     },
   );
 
@@ -150,11 +153,9 @@ export const register: Register = (cli) => {
       command.argument("<user_id>", "as it was linked", id).option("-y, --yes", "without being asked"),
     async (call) => {
       const [userId = ""] = call.args;
-      await sure(call, `forget the user ${userId} for good`);
+      await confirm(call, `forget the user ${userId} for good`);
       return withBooks(call, async (books) => {
-        const forgotten = await books.forgetUser(userId);
-        if (!forgotten.ok) throw stopOf(forgotten.error);
-        const { items } = forgotten.value;
+        const { items } = orStop(await books.forgetUser(userId));
         await call.out.record({ user_id: userId, items });
         await call.out.line(`forgotten: ${items} removed Item${items === 1 ? " is" : "s are"} nobody's now`);
         return "done";
@@ -163,16 +164,55 @@ export const register: Register = (cli) => {
   );
 };
 
-async function each(
-  call: Call<unknown>,
-  ids: readonly string[],
-  work: (keeper: Keeper) => Work,
-): Promise<Ending> {
+/** Does it to the Items of these arguments, once that is confirmed. */
+async function each(call: Call<Yes>, args: readonly string[], work: Work): Promise<Ending> {
+  const ids = await readItemIds(call.context, args);
   if (ids.length === 0) {
     call.out.note("no Items were given");
     return "done";
   }
-  return withKeeper(call, (keeper) => overItems(call, ids, work(keeper)));
+  const what = work.asks?.(ids);
+  if (what !== undefined) await confirm(call, what);
+  return withKeeper(call, (keeper) => overItems(call, keeper, ids, work));
+}
+
+/**
+ * Some at a time, one line or one object for each, progress, and the one ending that comes of all of theirs. A signal lets
+ * what is under way finish and begins nothing more.
+ */
+async function overItems(
+  { context, out }: Call<unknown>,
+  keeper: Keeper,
+  ids: readonly string[],
+  { done, one, said }: Work,
+): Promise<Ending> {
+  const { signal } = context;
+  const progress = createProgress(context, out, done, ids.length);
+  const endings: Ending[] = [];
+  const queue = ids.values();
+  const worker = async () => {
+    for (const id of queue) {
+      if (signal.aborted) return;
+      const result = await one(keeper, id);
+      if (result.ok) {
+        endings.push("done");
+        await out.line(`${id}\t${said(result.value)}`);
+        await out.record({ item_id: id, ok: true, item: result.value });
+      } else {
+        const { text, ending } = sentence(result.error);
+        endings.push(ending);
+        out.note(text.includes(id) ? text : `${id}: ${text}`);
+        await out.record({ item_id: id, ok: false, ending, message: text, failure: result.error });
+      }
+      if (ids.length > 1) progress.at(endings.length);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, ids.length) }, worker));
+  const good = endings.filter((ending) => ending === "done").length;
+  if (ids.length > 1) out.note(`${done} ${good} of ${ids.length}`);
+  if (endings.length < ids.length) return "interrupted";
+  if (ids.length === 1) return endings[0]!;
+  return good === ids.length ? "done" : "some";
 }
 
 export const reasonOf = ({ reasonCode, reasonNote }: Reason) =>
@@ -181,8 +221,7 @@ export const reasonOf = ({ reasonCode, reasonNote }: Reason) =>
     ...(reasonNote !== undefined && { reason_note: reasonNote }),
   }) as Item.RemoveReason;
 
-const sure = (call: Call<Yes>, what: string) =>
-  confirm(call, { yes: call.options.yes === true, what, stdinTaken: call.args.includes("-") });
+const named = (ids: readonly string[]) => (ids.length === 1 ? ids[0]! : `${ids.length} Items`);
 
 /** Reads what is kept for people. */
 export const noteField = (value: string) => {
@@ -190,9 +229,19 @@ export const noteField = (value: string) => {
   throw new InvalidArgumentError(`It must be a text of 1 to ${longestNote} characters.`);
 };
 
-/** Reads a part of Plaid's reason for a removal. */
-export const reasonField = (name: "reason_code" | "reason_note") => (value: string) => {
+/** Adds the options of Plaid's reason for a removal. */
+export const reasoned = (command: Command): Command =>
+  command
+    .option("--reason-code <code>", "why, for Plaid's records", reasonField("reason_code"))
+    .option(
+      "--reason-note <text>",
+      "why, in at most 512 characters that name no person",
+      reasonField("reason_note"),
+    );
+
+const reasonField = (name: "reason_code" | "reason_note") => (value: string) => {
   const kind = itemRemove.request[`${name}?`];
-  if (!kind.accepts(value)) throw new InvalidArgumentError(`It must be ${kind.expected}.`);
+  if (!kind.accepts(value))
+    throw new InvalidArgumentError(`It must be ${kind.expected.replace(", or null", "")}.`);
   return value;
 };

@@ -2,7 +2,8 @@
 // Plaid, what is open, the escrow, webhooks, disk. A check whose ground is missing says nothing.
 
 import { access, constants, stat, statfs } from "node:fs/promises";
-import { advice, fetchPost, Institution, type Failure, type Post } from "sett";
+import { dirname, sep } from "node:path";
+import { advice, fetchPost, Institution, type Failure, type Post, type Result } from "sett";
 import { openDatabase, type Database } from "../database/database.ts";
 import { lookInto } from "../escrow/look.ts";
 import { lostFor } from "../lifecycle/failure.ts";
@@ -20,7 +21,7 @@ export interface Finding {
   /** What it is about, in a word. */
   readonly about: string;
   readonly said: string;
-  readonly todo?: string;
+  readonly todo?: string | undefined;
 }
 
 /** What the checks stand on; each adds what it has found to work. */
@@ -45,23 +46,18 @@ const skewFailMs = 55_000;
 const roomWarnBytes = 1e9;
 const roomFailBytes = 50e6;
 
-const ok = (about: string, said: string): Finding => ({ is: "ok", about, said });
-const warn = (about: string, said: string, todo?: string): Finding => ({
-  is: "warn",
-  about,
-  said,
-  ...(todo !== undefined && { todo }),
-});
-const fail = (about: string, said: string, todo?: string): Finding => ({
-  ...warn(about, said, todo),
-  is: "fail",
-});
+const finding =
+  (is: Finding["is"]) =>
+  (about: string, said: string, todo?: string): Finding => ({ is, about, said, todo });
+const ok = finding("ok");
+const warn = finding("warn");
+const fail = finding("fail");
 
 const settings: Check = async ({ settings }) => {
   const found = settings.problems.map((problem) => fail("settings", problem));
-  for (const need of [() => plaidOf(settings), () => escrowFolder(settings)]) {
-    const missing = stopped(need);
-    if (missing !== undefined) found.push(fail("settings", missing));
+  for (const need of [plaidOf, escrowFolder]) {
+    const had = await tried(() => need(settings));
+    if (!had.ok) found.push(fail("settings", had.error));
   }
   const where = settings.file === null ? "the environment" : `the environment and ${settings.file}`;
   return found.length > 0 ? found : [ok("settings", `from ${where}; Plaid's ${settings.env}`)];
@@ -69,16 +65,14 @@ const settings: Check = async ({ settings }) => {
 
 const keys: Check = async (ground) => {
   const { settings } = ground;
-  try {
-    ground.ring = await ringOf(settings);
-  } catch (thrown) {
-    if (thrown instanceof Stop) return [fail("keys", thrown.message)];
-    throw thrown;
-  }
+  const ring = await tried(() => ringOf(settings));
+  if (!ring.ok) return [fail("keys", ring.error)];
+  ground.ring = ring.value;
   const { kekId } = ground.ring;
   if ("text" in settings.keys) return [ok("keys", `from ${settings.from.keys}; ${kekId} wraps`)];
   const { file } = settings.keys;
-  const beside = sqliteFile(settings)?.startsWith(file.slice(0, file.lastIndexOf("/") + 1)) ?? false;
+  const database = sqliteFile(settings);
+  const beside = database !== null && file.startsWith(dirname(database) + sep);
   const said = `${file}, readable by its owner alone; ${kekId} wraps`;
   return beside
     ? [
@@ -93,8 +87,8 @@ const keys: Check = async (ground) => {
 
 const database: Check = async (ground) => {
   const { settings, context, ring } = ground;
-  const missing = stopped(() => refuseUnlessThere(settings));
-  if (missing !== undefined) return [fail("database", missing)];
+  const there = await tried(() => refuseUnlessThere(settings));
+  if (!there.ok) return [fail("database", there.error)];
   const opened = await openDatabase(settings.database, { now: context.now() });
   if (!opened.ok) return [fail("database", databaseSaid(opened.error))];
   ground.database = opened.value;
@@ -134,9 +128,9 @@ const database: Check = async (ground) => {
 };
 
 const plaid: Check = async ({ settings, context, offline }) => {
-  if (offline) return [];
-  if (stopped(() => plaidOf(settings)) !== undefined) return [];
-  const config = plaidOf(settings);
+  const told = await tried(() => plaidOf(settings));
+  if (offline || !told.ok) return [];
+  const config = told.value;
   let date: string | null | undefined;
   let sent = 0;
   let seen = 0;
@@ -250,8 +244,9 @@ const open: Check = async ({ database, context, settings }) => {
 };
 
 const escrow: Check = async ({ settings, context }) => {
-  if (stopped(() => escrowFolder(settings)) !== undefined) return [];
-  const folder = escrowFolder(settings);
+  const place = await tried(() => escrowFolder(settings));
+  if (!place.ok) return [];
+  const folder = place.value;
   const looked = await lookInto(folder);
   if (!looked.ok)
     return looked.error.code === "ENOENT"
@@ -322,8 +317,9 @@ const deliveries: Check = async ({ database, settings, context }) => {
 const disk: Check = async ({ settings }) => {
   const file = sqliteFile(settings);
   const folders = new Set<string>();
-  if (file !== null) folders.add(file.slice(0, file.lastIndexOf("/")) || "/");
-  if (stopped(() => escrowFolder(settings)) === undefined) folders.add(escrowFolder(settings));
+  if (file !== null) folders.add(dirname(file));
+  const escrow = await tried(() => escrowFolder(settings));
+  if (escrow.ok) folders.add(escrow.value);
   const found: Finding[] = [];
   const disks = new Set<number>();
   for (const folder of folders) {
@@ -344,13 +340,12 @@ const disk: Check = async ({ settings }) => {
   return found;
 };
 
-/** What it stopped with, or undefined. */
-function stopped(work: () => unknown): string | undefined {
+/** What comes of it, or what it stopped with. */
+async function tried<Value>(work: () => Value): Promise<Result<Awaited<Value>, string>> {
   try {
-    work();
-    return undefined;
+    return { ok: true, value: await work() };
   } catch (thrown) {
-    if (thrown instanceof Stop) return thrown.message;
+    if (thrown instanceof Stop) return { ok: false, error: thrown.message };
     throw thrown;
   }
 }

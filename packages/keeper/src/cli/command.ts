@@ -64,9 +64,13 @@ export function createCli(program: Command, context: Context, end: (ending: Endi
         const globals = command.optsWithGlobals<Globals>();
         const out = createOut(context, globals.json === true);
         const call = { context, out, globals, args: command.args, options: command.opts<Options>() };
-        const ending = await work(call);
-        // A reader that has seen enough (`sett items | head`) is no failure.
-        end(ending === "interrupted" && needs.looks === true && isUnread(context) ? "done" : ending);
+        try {
+          const ending = await work(call);
+          // A reader that has seen enough (`sett items | head`) is no failure.
+          end(ending === "interrupted" && needs.looks === true && isUnread(context) ? "done" : ending);
+        } finally {
+          out.rewrite();
+        }
       });
     },
     group({ name, does, examples }) {

@@ -40,6 +40,13 @@ const escaped = (value: string) =>
 const number = (value: number) =>
   value === Infinity ? "+Inf" : value === -Infinity ? "-Inf" : Number.isNaN(value) ? "NaN" : String(value);
 
+export const gauge = (name: string, help: string, samples: readonly Sample[]): Family => ({
+  name,
+  type: "gauge",
+  help,
+  samples,
+});
+
 /** Counts by labels. Their values must be few. */
 export class Counter {
   readonly #counts = new Map<string, { readonly labels: Labels; value: number }>();

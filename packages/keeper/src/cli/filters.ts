@@ -47,13 +47,13 @@ export function selectionOf(
 function states(given: string, former: readonly ItemState[] = []): readonly ItemState[] {
   const named = given.split(",").map((name) => name.trim());
   const unknown = named.find((name) => !stateNames.includes(name as ItemState));
-  if (unknown !== undefined) throw new InvalidArgumentError(oneOf(stateNames));
+  if (unknown !== undefined) throw new InvalidArgumentError(`It ${oneOf(stateNames)}.`);
   return [...former, ...(named as ItemState[])];
 }
 
 /** What is expected where several may be named. */
 export const oneOf = (names: readonly string[]) =>
-  `It must be one of ${names.join(", ")}, or several with commas between.`;
+  `must be one of ${names.join(", ")}, or several with commas between`;
 
 /** Reads the id of a user or a bank. */
 export function id(given: string): string {

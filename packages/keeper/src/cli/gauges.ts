@@ -1,13 +1,12 @@
-// What the database says of the fleet, for /metrics: counted at most once in a while, and the less often the longer the
-// counting takes, so that scraping a million Items costs what scraping ten does.
+// What the database says of the fleet and of its sweeps, for /metrics: counted at most once in a while, and the less
+// often the longer the counting takes, so that scraping a million Items costs what scraping ten does.
 
 import { ok, type Result } from "sett";
 import type { Database } from "../database/database.ts";
 import type { DatabaseFailure } from "../database/failure.ts";
 import type { Environment } from "../database/schema.ts";
-import type { Family } from "./exposition.ts";
+import { gauge, type Family } from "./exposition.ts";
 import { stateNames } from "./states.ts";
-import { countSweeps, sweepFamilies } from "./sweep-gauges.ts";
 
 const freshMs = 10_000;
 /** Counting takes one part in so many of the time. */
@@ -82,6 +81,30 @@ async function countAll(sql: Sql, environment: Environment) {
   };
 }
 
+/** Those that are not over. */
+async function countSweeps(sql: Sql, environment: Environment) {
+  const open = sql
+    .selectFrom("sweeps")
+    .select((row) => ["operation", "state", row.fn.countAll().as("n")])
+    .where("environment", "=", environment)
+    .where("ended_at", "is", null)
+    .groupBy(["operation", "state"]);
+  const items = sql
+    .selectFrom("sweeps")
+    .innerJoin("shards", "shards.sweep_id", "sweeps.sweep_id")
+    .where("sweeps.environment", "=", environment)
+    .where("sweeps.ended_at", "is", null)
+    .select((row) => [
+      "sweeps.operation",
+      row.fn.sum("shards.total").as("total"),
+      row.fn.sum("shards.done").as("done"),
+      row.fn.sum("shards.skipped").as("skipped"),
+      row.fn.sum("shards.failed").as("failed"),
+    ])
+    .groupBy("sweeps.operation");
+  return { open: await open.execute(), items: await items.execute() };
+}
+
 function familiesOf(
   { items, intents, lost, deliveries, last, cursors, sweeps }: Counts,
   now: number,
@@ -89,12 +112,6 @@ function familiesOf(
   const byState = new Map(items.map(({ state, n }) => [state, Number(n)]));
   const age = (since: unknown) => (since === null ? 0 : Math.max(0, now - Number(since)) / 1_000);
   const oldest = intents.map(({ oldest }) => age(oldest));
-  const gauge = (name: string, help: string, samples: Family["samples"]): Family => ({
-    name,
-    type: "gauge",
-    help,
-    samples,
-  });
   return [
     gauge(
       "sett_items",
@@ -132,5 +149,28 @@ function familiesOf(
       })),
     ),
     ...sweepFamilies(sweeps),
+  ];
+}
+
+function sweepFamilies({ open, items }: Counts["sweeps"]): readonly Family[] {
+  const states = ["waiting", "running", "paused"] as const;
+  const operations = [...new Set(open.map(({ operation }) => operation))];
+  const sweeps = operations.flatMap((operation) =>
+    states.map((state) => ({
+      labels: { operation, state },
+      value: Number(open.find((row) => row.operation === operation && row.state === state)?.n ?? 0),
+    })),
+  );
+  const outcomes = items.flatMap(({ operation, total, done, skipped, failed }) => {
+    const counts = { done: Number(done), skipped: Number(skipped), failed: Number(failed) };
+    const waiting = Number(total) - counts.done - counts.skipped - counts.failed;
+    return Object.entries({ ...counts, waiting }).map(([outcome, value]) => ({
+      labels: { operation, outcome },
+      value,
+    }));
+  });
+  return [
+    gauge("sett_sweeps", "Sweeps that are not over, by state.", sweeps),
+    gauge("sett_sweep_items", "Items of these, by outcome.", outcomes),
   ];
 }

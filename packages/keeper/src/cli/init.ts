@@ -8,7 +8,7 @@ import { createKeyFile } from "../vault/ring.ts";
 import type { Call, Register } from "./command.ts";
 import type { Context } from "./context.ts";
 import { Stop, wrong } from "./exits.ts";
-import { databaseSaid } from "./sentences.ts";
+import { databaseSaid, readOrStop } from "./sentences.ts";
 import { defaults, isPostgres, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
 
 export const register: Register = (cli) => {
@@ -88,8 +88,7 @@ async function makeDatabase({ database, env }: Settings, { now }: Context): Prom
     sql.selectFrom("keys").select("key_id").where("environment", "=", env).limit(1).execute(),
   );
   await opened.value.close();
-  if (!found.ok) throw new Stop("failed", databaseSaid(found.error));
-  return found.value.length > 0;
+  return readOrStop(found).length > 0;
 }
 
 /** Makes a place where there is none, and says so: for commands that begin with an Item. */

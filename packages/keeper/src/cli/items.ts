@@ -6,12 +6,11 @@ import type { Books } from "../books.ts";
 import type { Call, Register } from "./command.ts";
 import { wrong, type Ending } from "./exits.ts";
 import { filtered, selectionOf, whole, type Filters } from "./filters.ts";
-import { recordOf, eventText, type ItemRecord } from "./record.ts";
 import { withBooks } from "./open.ts";
 import { paintState } from "./states.ts";
-import { nextFor, stopOf } from "./sentences.ts";
-import { moments, span } from "./spans.ts";
-import { writeTable, type Column } from "./table.ts";
+import { nextFor, orStop, readOrStop } from "./sentences.ts";
+import { moment, moments, span } from "./spans.ts";
+import { writeFacts, writeTable, type Column } from "./table.ts";
 
 interface Options extends Filters {
   readonly limit?: number;
@@ -66,9 +65,9 @@ async function list(
   const limit = options.all ? Infinity : (options.limit ?? usualLimit);
   let listed = 0;
   for (let after: string | undefined; ;) {
-    const page = await books.list(selection, { after, limit: Math.min(pageSize, limit - listed) });
-    if (!page.ok) throw stopOf(page.error);
-    const { items, next } = page.value;
+    const { items, next } = orStop(
+      await books.list(selection, { after, limit: Math.min(pageSize, limit - listed) }),
+    );
     for (const item of items) await out.record(item);
     await writeTable(out, columns(context.now(), out.paint), items, listed === 0);
     listed += items.length;
@@ -110,45 +109,34 @@ export const columns = (
 ];
 
 async function show(
-  call: Call<{ readonly events: number }>,
+  { out, context, options }: Call<{ readonly events: number }>,
   books: Pick<Books, "find" | "database">,
   itemId: string,
 ): Promise<Ending> {
-  const { out, context, options } = call;
-  const read = await recordOf(books, itemId, options.events);
-  if (!read.ok) throw stopOf(read.error);
-  await out.record(read.value);
-  await tell(call, read.value, context.now());
-  return "done";
-}
-
-async function tell({ out }: Pick<Call<unknown>, "out">, record: ItemRecord, now: number): Promise<void> {
+  const record = await recordOf(books, itemId, options.events);
+  await out.record(record);
   const { item, open, events, support } = record;
+  const now = context.now();
   const hasBeenAsked =
     (item.checked_at ?? item.created_at) !== null || events.some(({ kind }) => kind === "item.webhook_moved");
   const bank = [item.institution_name, item.institution_id].filter((part) => part !== null);
-  const facts: readonly (readonly [string, string])[] = [
-    ["item", item.item_id],
-    [
-      "state",
-      paintState(out.paint, item.state, item.state) + (item.error_code ? ` (${item.error_code})` : ""),
-    ],
-    ["institution", bank.length > 0 ? bank.join(", ") : "-"],
-    ["user", item.user_id ?? "-"],
-    ["environment", item.environment],
-    ["token", `number ${item.token_version}, since ${moments(item.token_at)} (${span(now - item.token_at)})`],
-    ["webhook", item.webhook ?? (hasBeenAsked ? "none" : "not known yet")],
-    ["linked", moments(item.linked_at)],
-    ["checked", moments(item.checked_at)],
-    ["last webhook", moments(item.last_webhook_at)],
-    ["last used", moments(item.used_at)],
-    ...(item.consent_expires_at === null
-      ? []
-      : ([["consent ends", moments(item.consent_expires_at)]] as const)),
-    ...(item.disconnect_at === null ? [] : ([["disconnects", moments(item.disconnect_at)]] as const)),
-    ...(item.removed_at === null ? [] : ([["removed", moments(item.removed_at)]] as const)),
-  ];
-  for (const [name, value] of facts) await out.line(`${out.paint("dim", name.padEnd(13))} ${value}`);
+  const since = (at: number | null) => (at === null ? null : moment(at));
+  await writeFacts(out, {
+    item: item.item_id,
+    state: paintState(out.paint, item.state, item.state) + (item.error_code ? ` (${item.error_code})` : ""),
+    institution: bank.length > 0 ? bank.join(", ") : "-",
+    user: item.user_id ?? "-",
+    environment: item.environment,
+    token: `number ${item.token_version}, since ${moments(item.token_at)} (${span(now - item.token_at)})`,
+    webhook: item.webhook ?? (hasBeenAsked ? "none" : "not known yet"),
+    linked: moments(item.linked_at),
+    checked: moments(item.checked_at),
+    "last webhook": moments(item.last_webhook_at),
+    "last used": moments(item.used_at),
+    "consent ends": since(item.consent_expires_at),
+    disconnects: since(item.disconnect_at),
+    removed: since(item.removed_at),
+  });
   const next = nextFor(item.state);
   if (next !== null) await out.line(`\n${out.paint("bold", "to do")}         ${next}`);
   if (support !== null) await out.line(`\nto Plaid's support:\n  ${support}`);
@@ -162,4 +150,55 @@ async function tell({ out }: Pick<Call<unknown>, "out">, record: ItemRecord, now
     );
   if (events.length > 0) await out.line(`\n${out.paint("bold", "history")} (latest first)`);
   for (const event of events) await out.line(eventText(event));
+  return "done";
+}
+
+type ItemRecord = Awaited<ReturnType<typeof recordOf>>;
+
+/** All that is known of one Item; its events with the latest first. */
+async function recordOf(books: Pick<Books, "find" | "database">, itemId: string, maxEvents: number) {
+  const item = orStop(await books.find(itemId));
+  const read = await books.database.read(async (sql) => {
+    const history = sql
+      .selectFrom("events")
+      .select(["seq", "at", "kind", "actor", "request_id", "detail"])
+      .where("item_id", "=", itemId)
+      .orderBy("seq", "desc");
+    const open = await sql
+      .selectFrom("intents")
+      .select(["intent_id", "kind", "opened_at"])
+      .where("item_id", "=", itemId)
+      .where("settled_at", "is", null)
+      .orderBy("opened_at")
+      .execute();
+    const stranded =
+      item.state === "stranded"
+        ? await history.where("kind", "=", "item.stranded").limit(1).executeTakeFirst()
+        : undefined;
+    return { open, events: await history.limit(maxEvents).execute(), stranded };
+  });
+  const { open, events, stranded } = readOrStop(read);
+  const support = stranded && (JSON.parse(stranded.detail) as { support?: unknown }).support;
+  return {
+    item,
+    open,
+    events: events.map((event) => ({
+      ...event,
+      detail: JSON.parse(event.detail) as Record<string, unknown>,
+    })),
+    support: typeof support === "string" ? support : null,
+  };
+}
+
+/** One line of the history. */
+function eventText({ at, kind, actor, request_id, detail }: ItemRecord["events"][number]): string {
+  const text = (name: string) => (typeof detail[name] === "string" ? detail[name] : undefined);
+  const webhook = detail["webhook"] as { webhook_type?: string; webhook_code?: string } | undefined;
+  const said = [
+    text("from") !== undefined && `${text("from")} → ${text("to")}`,
+    text("why"),
+    webhook && `${webhook.webhook_type}: ${webhook.webhook_code}`,
+    request_id !== null && `request_id ${request_id}`,
+  ].filter((part) => typeof part === "string");
+  return `  ${moment(at)}  ${kind.padEnd(18)} ${actor ?? "-"}${said.length > 0 ? `: ${said.join(", ")}` : ""}`;
 }

@@ -1,19 +1,20 @@
 // `keys`: data keys, and the key-encryption key above them. In order: new (a new key that wraps), rotate (it wraps the
 // data keys, and a new data key seals), reencrypt (everything moves to that), retire (the old data keys go).
 
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import type { Result } from "sett";
 import type { Books } from "../books.ts";
 import { createRecipientFile } from "../vault/recipient.ts";
 import { reencrypt } from "../vault/reencrypt.ts";
 import { addKeyToFile, createKeyFile, localKeyRing } from "../vault/ring.ts";
+import type { VaultFailure } from "../vault/failure.ts";
 import type { KeyRow, Vault } from "../vault/vault.ts";
 import { confirm } from "./ask.ts";
 import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { actorOf, ringOf, withBooks } from "./open.ts";
+import { newFile } from "./output.ts";
 import { createProgress } from "./progress.ts";
-import { databaseSaid, retireSaid, vaultSaid } from "./sentences.ts";
+import { databaseSaid, orStop, retireSaid, vaultSaid } from "./sentences.ts";
 import { soundSettings, type Settings } from "./settings.ts";
 import { moments } from "./spans.ts";
 import { writeTable } from "./table.ts";
@@ -46,7 +47,13 @@ export const register: Register = (cli) => {
     (command) =>
       command.option("--out <file>", "a key in a file of its own instead, which must not be there yet"),
     async ({ context, out, globals, options }) => {
-      if (options.out !== undefined) return newFile(resolve(context.cwd, options.out), out);
+      if (options.out !== undefined) {
+        const file = newFile(context, options.out);
+        await createKeyFile(file);
+        await out.record({ file });
+        await out.line(`made ${file}, readable by you alone`);
+        return "done";
+      }
       const settings = soundSettings(context, globals.config);
       const { keys } = settings;
       if (!("file" in keys))
@@ -71,12 +78,11 @@ export const register: Register = (cli) => {
     },
     (command) => command.requiredOption("--out <file>", "for the private key; it must not be there yet"),
     async ({ context, out, options }) => {
-      const path = resolve(context.cwd, options.out);
-      if (existsSync(path)) throw wrong(`--out must name a file that is not there yet, and ${path} is`);
-      const { publicKey, id } = await createRecipientFile(path);
-      await out.record({ public_key: publicKey, id, file: path });
+      const file = newFile(context, options.out);
+      const { publicKey, id } = await createRecipientFile(file);
+      await out.record({ public_key: publicKey, id, file });
       await out.line(publicKey);
-      out.note(`recipient ${id}: whoever has ${path} reads every export that is sealed to it`);
+      out.note(`recipient ${id}: whoever has ${file} reads every export that is sealed to it`);
       return "done";
     },
   );
@@ -92,14 +98,10 @@ export const register: Register = (cli) => {
     (call) =>
       withBooks(call, async (books) => {
         const vault = await fittingVault(books);
-        const wrapped = await vault.rewrap();
-        if (!wrapped.ok) throw new Stop("failed", vaultSaid(wrapped.error));
-        const begun = await vault.newEpoch();
-        if (!begun.ok) throw new Stop("failed", vaultSaid(begun.error));
-        await call.out.record({ wrapped: wrapped.value, key_id: begun.value });
-        await call.out.line(
-          `wrapped anew: ${wrapped.value}; sealing with ${begun.value}. Next: sett keys reencrypt`,
-        );
+        const wrapped = sealedOrStop(await vault.rewrap());
+        const key_id = sealedOrStop(await vault.newEpoch());
+        await call.out.record({ wrapped, key_id });
+        await call.out.line(`wrapped anew: ${wrapped}; sealing with ${key_id}. Next: sett keys reencrypt`);
         return "done";
       }),
   );
@@ -128,30 +130,18 @@ export const register: Register = (cli) => {
         .option("--all", "every closed data key that nothing uses")
         .option("-y, --yes", "without being asked"),
     async (call) => {
-      const { all = false, yes = false } = call.options;
+      const { all = false } = call.options;
       if (all === call.args.length > 0) throw wrong("which keys? Give their ids, or --all");
-      await confirm(call, {
-        yes,
-        what: all ? "retire all closed data keys for good" : `retire ${call.args.join(", ")} for good`,
-      });
+      await confirm(call, `retire ${all ? "all closed data keys" : call.args.join(", ")} for good`);
       return withBooks(call, async (books) => retire(call, await fittingVault(books)));
     },
   );
 };
 
-async function newFile(path: string, out: Call<unknown>["out"]): Promise<Ending> {
-  if (existsSync(path)) throw wrong(`--out must name a file that is not there yet, and ${path} is`);
-  await createKeyFile(path);
-  await out.record({ file: path });
-  await out.line(`made ${path}, readable by you alone`);
-  return "done";
-}
-
 /** Before anything is changed: a ring that does not fit the database changes nothing. */
 async function fittingVault(books: Pick<Books, "vault">): Promise<Vault> {
   const vault = await books.vault();
-  const checked = await vault.check();
-  if (!checked.ok) throw new Stop("failed", vaultSaid(checked.error));
+  sealedOrStop(await vault.check());
   return vault;
 }
 
@@ -161,7 +151,7 @@ async function list(
   settings: Settings,
 ): Promise<Ending> {
   const vault = await books.vault();
-  const rows = await keyRows(vault);
+  const rows = sealedOrStop(await vault.keys());
   const { kekId } = await ringOf(settings);
   for (const row of rows) await out.record({ ...row, wraps_now: row.kek_id === kekId });
   await writeTable(
@@ -184,11 +174,8 @@ async function list(
   return "done";
 }
 
-async function keyRows(vault: Pick<Vault, "keys">): Promise<readonly KeyRow[]> {
-  const rows = await vault.keys();
-  if (!rows.ok) throw new Stop("failed", vaultSaid(rows.error));
-  return rows.value;
-}
+const sealedOrStop = <Value>(result: Result<Value, VaultFailure>): Value =>
+  orStop(result.ok ? result : { ok: false, error: { kind: "vault", vault: result.error } });
 
 async function move({ context, out }: Call<unknown>, books: Books): Promise<Ending> {
   const vault = await fittingVault(books);
@@ -197,7 +184,6 @@ async function move({ context, out }: Call<unknown>, books: Books): Promise<Endi
     signal: context.signal,
     onBatch: ({ seen, moved }) => progress.at(seen, `${moved} sealed anew`),
   });
-  progress.end();
   if (!report.ok)
     throw new Stop(
       "failed",
@@ -216,7 +202,9 @@ async function retire(
   vault: Vault,
 ): Promise<Ending> {
   const closed = async () =>
-    (await keyRows(vault)).filter(({ closed_at, purpose }) => closed_at !== null && purpose === "seal");
+    sealedOrStop(await vault.keys()).filter(
+      ({ closed_at, purpose }) => closed_at !== null && purpose === "seal",
+    );
   const ids = options.all ? (await closed()).map(({ key_id }) => key_id) : args;
   if (ids.length === 0) out.note("no data key is closed");
   const endings: Ending[] = [];

@@ -71,7 +71,7 @@ export const register: Register = (cli) => {
         const { publicToken, institution } = await sandboxLogin(plaid, options);
         return link(call, keeper, publicToken, { institution, duplicates: "flag", ...known });
       };
-      return withKeeper(call, work, settings, { make: true });
+      return withKeeper(call, work, { made: settings });
     },
   );
 };

@@ -3,7 +3,7 @@
 
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 import type { Keeper } from "../keeper.ts";
 import type { ExportReport, SealedExport } from "../lifecycle/export.ts";
 import type { ImportOutcome, ImportReport } from "../lifecycle/import-many.ts";
@@ -15,13 +15,11 @@ import type { Call, Register } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { makeIfNew } from "./init.ts";
 import { filtered, selectionOf, whole, type Filters } from "./filters.ts";
-import { exportSaid, importSaid, rowSaid } from "./move-sentences.ts";
 import { actorOf, withKeeper } from "./open.ts";
-import { written } from "./out.ts";
+import { newFile, writeOut } from "./output.ts";
 import { createProgress } from "./progress.ts";
-import { sentence, stopOf } from "./sentences.ts";
+import { exportSaid, importSaid, orStop, rowSaid, sentence } from "./sentences.ts";
 import { readGiven, soundSettings } from "./settings.ts";
-import { writeWhole } from "./whole-file.ts";
 
 interface ImportOptions {
   readonly format?: ImportFormat;
@@ -52,7 +50,9 @@ export const register: Register = (cli) => {
     (command) =>
       command
         .argument("<file>", "columns access_token, and if you like user_id and item_id; - for standard input")
-        .option("--format <format>", "csv or jsonl, where the first line does not show it", format)
+        .addOption(
+          new Option("--format <format>", "where the first line does not show it").choices(["csv", "jsonl"]),
+        )
         .option("--key <file>", "the private key that an export is sealed to")
         .option("--concurrency <number>", "rows at a time; 8 unless told, 1000 at most", rowsAtATime),
     async (call) => {
@@ -60,7 +60,7 @@ export const register: Register = (cli) => {
       const settings = soundSettings(context, globals.config);
       const source = await unlessStopped(context, sourceOf(call));
       await makeIfNew(call, settings);
-      return withKeeper(call, (keeper) => importAll(call, keeper, source), settings, { make: true });
+      return withKeeper(call, (keeper) => importAll(call, keeper, source), { made: settings });
     },
   );
 
@@ -92,9 +92,7 @@ export const register: Register = (cli) => {
         throw wrong(
           "the export goes to standard output, which is a terminal or has --json: name a file with --out",
         );
-      const path = options.out === undefined ? undefined : resolve(context.cwd, options.out);
-      if (path !== undefined && existsSync(path))
-        throw wrong(`--out must name a file that is not there yet, and ${path} is`);
+      const path = options.out === undefined ? undefined : newFile(context, options.out);
       return withKeeper(call, (keeper) => exportAll(call, keeper, recipient, path));
     },
   );
@@ -160,7 +158,6 @@ async function importAll(call: Call<ImportOptions>, keeper: Keeper, source: Sour
     onProgress: ({ rows, imported, known, failed }) =>
       progress.at(rows, `${imported} imported, ${known} known, ${failed} failed`),
   });
-  progress.end();
   if (!result.ok) {
     const { text, ending } = importSaid(result.error);
     if (result.error.kind === "stopped") await summary(call, result.error.report);
@@ -196,17 +193,18 @@ async function exportAll(
 ): Promise<Ending> {
   const { context, out } = call;
   const progress = createProgress(context, out, "Items", null);
-  const begun = await keeper.exportItems({
-    recipient,
-    selection: selectionOf(call),
-    actor: actorOf(context),
-    onProgress: ({ exported }) => progress.at(exported),
-  });
-  if (!begun.ok) throw stopOf(begun.error);
-  await (path === undefined ? toStdout(call, begun.value) : writeWhole(path, piecesOf(call, begun.value)));
-  progress.end();
-  const report = begun.value.report();
-  await tellExport(call, report, begun.value.recipient);
+  const sealed = orStop(
+    await keeper.exportItems({
+      recipient,
+      selection: selectionOf(call),
+      actor: actorOf(context),
+      onProgress: ({ exported }) => progress.at(exported),
+    }),
+  );
+  if (!(await writeOut(context, path, piecesOf(call, sealed))))
+    throw new Stop("failed", "it could not be written on; what was written is no whole export");
+  const report = sealed.report();
+  await tellExport(call, report, sealed.recipient);
   return report.unreadable > 0 ? "some" : "done";
 }
 
@@ -227,25 +225,13 @@ async function tellExport(
 /** The pieces; stops where there is an error, or where the program is to end. */
 async function* piecesOf({ context }: Call<ExportOptions>, sealed: SealedExport): AsyncGenerator<Uint8Array> {
   for await (const piece of sealed) {
-    if (!piece.ok) throw stopOf(piece.error);
+    const bytes = orStop(piece);
     if (context.signal.aborted) throw new Stop("interrupted", "stopped; what was written is no whole export");
-    yield piece.value;
+    yield bytes;
   }
-}
-
-async function toStdout(call: Call<ExportOptions>, sealed: SealedExport): Promise<void> {
-  const { stdout } = call.context;
-  for await (const piece of piecesOf(call, sealed))
-    if (!(await written(stdout, piece)))
-      throw new Stop("failed", "it could not be written on; what was written is no whole export");
 }
 
 function rowsAtATime(given: string): number {
   if (whole(given) > mostRows) throw new InvalidArgumentError(`It must be at most ${mostRows}.`);
   return Number(given);
-}
-
-function format(given: string): ImportFormat {
-  if (given !== "csv" && given !== "jsonl") throw new InvalidArgumentError("It must be csv or jsonl.");
-  return given;
 }

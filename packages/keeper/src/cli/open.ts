@@ -2,6 +2,7 @@
 // its books, for a command that needs neither Plaid nor the escrow.
 
 import { existsSync } from "node:fs";
+import type { Config } from "sett";
 import type { PooledPost } from "sett/node";
 import type { Books } from "../books.ts";
 import type { Keeper, KeeperOptions } from "../keeper.ts";
@@ -10,20 +11,32 @@ import { localKeyRing, readKeyFile, type KeyRing } from "../vault/ring.ts";
 import type { Call } from "./command.ts";
 import { wrong, type Ending } from "./exits.ts";
 import type { Out } from "./out.ts";
-import { sentence, stopOf } from "./sentences.ts";
-import { escrowFolder, isPostgres, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
+import { orStop, sentence } from "./sentences.ts";
+import { escrowFolder, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
 
-/** Opens the keeper of the call's settings for work that needs Plaid, without timers. Stops where it cannot be opened. */
+/** What a command has its keeper do beyond what the settings say. */
+export interface More extends Partial<Omit<KeeperOptions, "plaid">> {
+  readonly onAttempt?: Config["onAttempt"];
+  /** Calls to Plaid at a time; {@link usualConnections} at least. */
+  readonly inFlight?: number | undefined;
+}
+
+const usualConnections = 64;
+
+/**
+ * Opens the keeper for work that needs Plaid, without timers unless told. Stops where it cannot be opened. `made`: the
+ * settings of one that is to be made where there is none.
+ */
 export async function withKeeper(
   call: Call<unknown>,
-  work: (keeper: Keeper, settings: Settings) => Promise<Ending>,
-  settings = soundSettings(call.context, call.globals.config),
-  { make = false, more = {} }: { readonly make?: boolean; readonly more?: Partial<KeeperOptions> } = {},
+  work: (keeper: Keeper) => Promise<Ending>,
+  { made, ...more }: More & { readonly made?: Settings } = {},
 ): Promise<Ending> {
-  if (!make) refuseUnlessThere(settings);
+  const settings = made ?? soundSettings(call.context, call.globals.config);
+  if (!made) refuseUnlessThere(settings);
   const keeper = await open(call, settings, { actor: actorOf(call.context), ...more });
   try {
-    return await work(keeper, settings);
+    return await work(keeper);
   } finally {
     await keeper.close();
   }
@@ -43,12 +56,11 @@ export async function withBooks(
   const { openBooks } = await import("../books.ts");
   const keys = () => ringOf(settings);
   const actor = actorOf(context);
-  const opened = await openBooks({ database, environment, keys, clientId, actor, now: context.now });
-  if (!opened.ok) throw stopOf(opened.error);
+  const books = orStop(await openBooks({ database, environment, keys, clientId, actor, now: context.now }));
   try {
-    return await work(opened.value, settings);
+    return await work(books, settings);
   } finally {
-    await opened.value.close();
+    await books.close();
   }
 }
 
@@ -62,7 +74,7 @@ export function actorOf({ env }: Call<unknown>["context"]): string {
 export async function open(
   { context, out }: Pick<Call<unknown>, "context" | "out">,
   settings: Settings,
-  more: Partial<KeeperOptions>,
+  { onAttempt, inFlight = 0, ...more }: More,
 ): Promise<Keeper> {
   const plaid = plaidOf(settings);
   const folder = escrowFolder(settings);
@@ -70,9 +82,9 @@ export async function open(
   const { database } = settings;
   // Loaded when it is needed: help and a wrong word do not wait for databases.
   const { openKeeper } = await import("../open.ts");
-  const pool = await poolIfThere();
+  const pool = await poolIfThere(Math.max(inFlight, usualConnections));
   const opened = await openKeeper({
-    plaid: { ...plaid, ...(pool && { post: pool }) },
+    plaid: { ...plaid, ...(pool && { post: pool }), ...(onAttempt && { onAttempt }) },
     database,
     keys,
     folder,
@@ -80,17 +92,14 @@ export async function open(
     recoverEveryMs: 0,
     ...more,
   });
-  if (!opened.ok) {
-    void pool?.close();
-    throw stopOf(opened.error);
-  }
-  if (opened.value.recovered.ok) tellOfRecovery(out, opened.value.recovered.value);
-  else out.note(`what was left open is not finished: ${sentence(opened.value.recovered.error).text}`);
-  const { close } = opened.value;
+  if (!opened.ok) void pool?.close();
+  const keeper = orStop(opened);
+  if (keeper.recovered.ok) tellOfRecovery(out, keeper.recovered.value);
+  else out.note(`what was left open is not finished: ${sentence(keeper.recovered.error).text}`);
   return {
-    ...opened.value,
+    ...keeper,
     async close() {
-      await close();
+      await keeper.close();
       // A call that hangs is not waited for: nobody wants its answer any more.
       void pool?.close();
     },
@@ -98,10 +107,10 @@ export async function open(
 }
 
 /** Pooled connections, at a fraction of fetch's cost, where the package `undici` is installed. */
-async function poolIfThere(): Promise<PooledPost | undefined> {
+async function poolIfThere(connections: number): Promise<PooledPost | undefined> {
   const { pooledPost } = await import("sett/node");
   try {
-    return pooledPost();
+    return pooledPost({ connections });
   } catch {
     return undefined;
   }
@@ -126,11 +135,10 @@ export async function ringOf({ keys, from }: Settings): Promise<KeyRing> {
 /** A keeper is made by `init` and `link` alone, not by looking for one in the wrong place. */
 export function refuseUnlessThere(settings: Settings): void {
   const file = sqliteFile(settings);
-  if (file === null || isPostgres(settings.database) || existsSync(file)) return;
+  if (file === null || existsSync(file)) return;
   throw wrong(
     `there is no keeper at ${settings.database}: \`sett init\` makes one there, and so does the first \`sett link\`; ` +
-      `for another place set SETT_DATABASE, ` +
-      `or name a file of settings with --config`,
+      `for another place set SETT_DATABASE, or name a file of settings with --config`,
   );
 }
 

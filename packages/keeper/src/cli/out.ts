@@ -3,7 +3,7 @@
 
 import { styleText } from "node:util";
 import type { Context, Output } from "./context.ts";
-import { masked } from "./secret-words.ts";
+import { masked, secretsOf } from "./secret-words.ts";
 
 export type Style = Parameters<typeof styleText>[0];
 
@@ -29,7 +29,7 @@ export interface Out {
 }
 
 export function createOut({ env, stdout, stderr }: Context, json: boolean): Out {
-  const secrets = [env["PLAID_SECRET"] ?? "", ...(env["SETT_KEYS"] ?? "").split(/\s+/)];
+  const secrets = secretsOf(env);
   const safe = (text: string) => masked(text, secrets);
   const shown = (text: string) => tamed(safe(text));
   const write = async (text: string) => void (await written(stdout, `${text}\n`));
@@ -49,7 +49,9 @@ export function createOut({ env, stdout, stderr }: Context, json: boolean): Out 
       await write(shown(text));
     },
     record: async (value) => {
-      if (json) await write(safe(JSON.stringify(value)));
+      if (!json) return;
+      rewrite();
+      await write(safe(JSON.stringify(value)));
     },
     note: (text) => {
       rewrite();

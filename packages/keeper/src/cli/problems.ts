@@ -8,21 +8,16 @@ const againMs = 60_000;
 /** More kinds than this are a flood. */
 const most = 100;
 
-export interface Problems {
-  readonly onProblem: (problem: unknown) => void;
-}
-
-export function createProblems({ context, out }: Pick<Call<unknown>, "context" | "out">): Problems {
+/** What is to be called with each. */
+export function sayProblems({ context, out }: Pick<Call<unknown>, "context" | "out">) {
   const said = new Map<string, number>();
-  return {
-    onProblem(problem) {
-      const text = problemSaid(problem);
-      const time = context.now();
-      if (time - (said.get(text) ?? -Infinity) < againMs) return;
-      if (said.size >= most) said.clear();
-      said.set(text, time);
-      out.note(`went wrong, and is taken up again: ${text}`);
-    },
+  return (problem: unknown): void => {
+    const text = problemSaid(problem);
+    const time = context.now();
+    if (time - (said.get(text) ?? -Infinity) < againMs) return;
+    if (said.size >= most) said.clear();
+    said.set(text, time);
+    out.note(`went wrong, and is taken up again: ${text}`);
   };
 }
 

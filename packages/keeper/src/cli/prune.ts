@@ -6,7 +6,7 @@ import type { Register } from "./command.ts";
 import { wrong } from "./exits.ts";
 import { withBooks } from "./open.ts";
 import { createProgress } from "./progress.ts";
-import { stopOf } from "./sentences.ts";
+import { orStop } from "./sentences.ts";
 import { moment, spanOf } from "./spans.ts";
 
 interface PruneCommand {
@@ -42,14 +42,13 @@ export const register: Register = (cli) => {
           const onProgress = (soFar: PrunedRows) => progress.at(rowsOf(soFar));
           const done = await books.prune({ before, dryRun, signal: context.signal, onProgress });
           progress.end();
-          if (!done.ok) throw stopOf(done.error);
-          return done.value;
+          return orStop(done);
         };
         const ask = async (): Promise<Pruned> => {
           const counted = await pruned(true, null);
           const rows = rowsOf(counted);
           if (options.dryRun || rows === 0) return counted;
-          await confirm(call, { yes: false, what: `delete ${said(counted)} of before ${moment(before)}` });
+          await confirm(call, `delete ${said(counted)} of before ${moment(before)}`);
           return pruned(false, rows);
         };
         // To count takes as long as to delete: not for one who has said yes already.

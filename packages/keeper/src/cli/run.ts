@@ -16,11 +16,10 @@ import { register as registerMove } from "./move.ts";
 import { createOut } from "./out.ts";
 import { register as registerPrune } from "./prune.ts";
 import { forward, register as registerSandbox } from "./sandbox.ts";
-import { masked, secretIn } from "./secret-words.ts";
+import { secretIn, secretsOf } from "./secret-words.ts";
 import { register as registerServe } from "./serve.ts";
 import { settingsTable } from "./settings.ts";
 import { register as registerSweep } from "./sweep.ts";
-import { register as registerWorker } from "./worker.ts";
 
 /** In the order of `sett --help`. */
 const registers: readonly Register[] = [
@@ -29,7 +28,6 @@ const registers: readonly Register[] = [
   registerItems,
   registerChanges,
   registerSweep,
-  registerWorker,
   registerMove,
   registerKeys,
   registerPrune,
@@ -40,9 +38,8 @@ const registers: readonly Register[] = [
 
 /** Runs one command; gives the exit code. */
 export async function run(argv: readonly string[], context: Context): Promise<number> {
-  const { env, stderr } = context;
-  const say = (text: string) => stderr.write(`sett: ${masked(text, [env["PLAID_SECRET"] ?? ""])}\n`);
-  const shown = secretIn(argv, [env["PLAID_SECRET"] ?? "", ...(env["SETT_KEYS"] ?? "").split(/\s+/)]);
+  const say = (text: string) => createOut(context, false).note(`sett: ${text}`);
+  const shown = secretIn(argv, secretsOf(context.env));
   if (shown !== undefined) {
     say(shown);
     return exits.usage.code;
@@ -52,12 +49,12 @@ export async function run(argv: readonly string[], context: Context): Promise<nu
 
   let ended: Ending = "usage";
   try {
-    await createProgram(context, (ending) => (ended = ending)).parseAsync(argv, { from: "user" });
+    const program = createProgram(context, (ending) => (ended = ending));
+    await program.parseAsync(helpLast(program, argv), { from: "user" });
     return exits[ended].code;
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : exits.usage.code;
     if (thrown instanceof Stop) {
-      createOut(context, false).rewrite();
       say(thrown.message);
       return exits[thrown.ending].code;
     }
@@ -74,6 +71,29 @@ export async function run(argv: readonly string[], context: Context): Promise<nu
 /** A file that cannot be made, a disk that is full: the system's words are all there is to say. */
 const isOfSystem = (thrown: unknown): thrown is NodeJS.ErrnoException =>
   thrown instanceof Error && "syscall" in thrown && "code" in thrown;
+
+/**
+ * `help keys list`, `keys help list` and `--help keys list` as what they mean, `keys list --help`: commander would look at
+ * one name, or none. With a name that there is not, the words end there, or it would show other help and not say why.
+ */
+function helpLast(program: Command, argv: readonly string[]): readonly string[] {
+  const { operands, unknown } = program.parseOptions([...argv]);
+  const path: string[] = [];
+  let isAsked = false;
+  let command = program;
+  for (const word of [...operands, ...unknown]) {
+    if (command.commands.length === 0) break;
+    if (/^(help|--help|-h)$/.test(word)) isAsked = true;
+    else if (word.startsWith("-")) break;
+    else {
+      path.push(word);
+      const below = command.commands.find((one) => one.name() === word);
+      if (!below) return path;
+      command = below;
+    }
+  }
+  return isAsked ? [...path, "--help"] : argv;
+}
 
 /** All commands, with their options and their help. */
 export function createProgram(context: Context, end: (ending: Ending) => void): Command {
@@ -93,12 +113,6 @@ export function createProgram(context: Context, end: (ending: Ending) => void): 
       getErrHelpWidth: () => stderr.columns || 80,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
-    })
-    // Commander would show all the help, and not say why.
-    .addHelpText("beforeAll", ({ error, command }) => {
-      const [help, name] = command.args;
-      if (error && help === "help" && name !== undefined) command.error(`error: unknown command '${name}'`);
-      return "";
     })
     .addHelpText("after", `\n${settingsHelp()}\n\nExit codes:\n${exitTable()}`);
   const cli = createCli(program, context, end);

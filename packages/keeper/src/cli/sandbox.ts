@@ -5,11 +5,11 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Register } from "./command.ts";
 import type { Context } from "./context.ts";
-import { exits } from "./exits.ts";
+import { exits, wrong } from "./exits.ts";
 
 const name = "@sett/sandbox";
 
-/** For `sett --help` alone: `run` forwards before anything is parsed. */
+/** For `sett --help`: `run` forwards before anything is parsed, where it is the first word. */
 export const register: Register = (cli) => {
   cli.add(
     {
@@ -18,7 +18,9 @@ export const register: Register = (cli) => {
       examples: ["sett sandbox --port 4242"],
     },
     (command) => command.argument("[arguments...]"),
-    async () => "done",
+    async () => {
+      throw wrong("nothing may stand before `sandbox`: what follows it is handed on as it is");
+    },
   );
 };
 

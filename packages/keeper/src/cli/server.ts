@@ -3,9 +3,9 @@
 
 import { Hono } from "hono";
 import type { Keeper } from "../keeper.ts";
-import { contentType, exposition, type Family } from "./exposition.ts";
+import { contentType, exposition, gauge, type Family } from "./exposition.ts";
 import type { Gauges } from "./gauges.ts";
-import { within, type Health } from "./health.ts";
+import { databaseSaid, vaultSaid } from "./sentences.ts";
 import type { Tally } from "./tally.ts";
 
 export interface Served {
@@ -59,7 +59,7 @@ export function createServer({ receive, health, gauges, families, request, ready
       value: Number(wrong === null),
     }));
     const text = exposition([
-      { name: "sett_healthy", type: "gauge", help: "Whether the part works.", samples: parts },
+      gauge("sett_healthy", "Whether the part works.", parts),
       ...(counted !== "late" && counted.ok ? counted.value : []),
       ...families(),
     ]);
@@ -68,4 +68,48 @@ export function createServer({ receive, health, gauges, families, request, ready
   app.notFound((context) => context.text("not here\n", 404));
   app.onError((_, context) => context.text("not taken; send it again\n", 500));
   return app;
+}
+
+/** Whether the keeper can do its work: its database answers and its keys open. */
+export interface Health {
+  readonly ok: boolean;
+  /** What is wrong, by part; null where nothing is. */
+  readonly parts: Readonly<Record<"database" | "keys", string | null>>;
+}
+
+/** Its health is looked at no more often, whoever asks. */
+const freshMs = 1_000;
+const patienceMs = 3_000;
+
+export function createHealth({ database, vault }: Keeper, now: () => number): () => Promise<Health> {
+  let kept: { readonly health: Health; readonly until: number } | undefined;
+  let looking: Promise<Health> | undefined;
+  const look = async (): Promise<Health> => {
+    const [inDatabase, inKeys] = await Promise.all([
+      within(database.read((sql) => sql.selectFrom("migrations").select("number").limit(1).execute())),
+      within(vault.check()),
+    ]);
+    const parts = {
+      database: inDatabase === "late" ? late : inDatabase.ok ? null : databaseSaid(inDatabase.error),
+      keys: inKeys === "late" ? late : inKeys.ok ? null : vaultSaid(inKeys.error),
+    };
+    const health = { ok: parts.database === null && parts.keys === null, parts };
+    kept = { health, until: now() + freshMs };
+    return health;
+  };
+  return async () =>
+    kept && now() < kept.until ? kept.health : (looking ??= look().finally(() => (looking = undefined)));
+}
+
+const late = `no answer within ${patienceMs / 1_000} s`;
+
+/** What comes of it, if it comes in time. */
+async function within<Value>(work: Promise<Value>, forMs = patienceMs): Promise<Value | "late"> {
+  const { promise, resolve } = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => resolve("late"), forMs);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

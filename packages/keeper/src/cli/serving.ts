@@ -2,18 +2,14 @@
 // then it takes no more, finishes what it has begun, and closes.
 
 import { once } from "node:events";
-import { allowanceFamilies } from "./allowances.ts";
 import type { Call } from "./command.ts";
 import { isUnread, type Context } from "./context.ts";
 import type { Ending } from "./exits.ts";
-import { createGauges } from "./gauges.ts";
-import { createHealth } from "./health.ts";
 import { listen } from "./listening.ts";
 import { open, refuseUnlessThere } from "./open.ts";
 import { masked } from "./secret-words.ts";
 import { sentence } from "./sentences.ts";
-import { createServer } from "./server.ts";
-import { plaidOf, soundSettings } from "./settings.ts";
+import { soundSettings } from "./settings.ts";
 import { createTally, type Tally } from "./tally.ts";
 
 /** A reader of the log that does not read may not fill the memory: what would go beyond is dropped. */
@@ -35,7 +31,7 @@ export async function serveUntilTold(call: Call<ServeOptions>): Promise<Ending> 
   const tally = createTally(now);
   const log = createLog(context, settings.secret);
   const keeper = await open(call, settings, {
-    plaid: { ...plaidOf(settings), onAttempt: tally.attempt },
+    onAttempt: tally.attempt,
     recoverEveryMs: 30_000,
     linkFromWebhooks: call.options.linkFromWebhooks && (() => ({})),
     onRefusal: (refusal) => {
@@ -49,18 +45,11 @@ export async function serveUntilTold(call: Call<ServeOptions>): Promise<Ending> 
     },
   });
   try {
-    const app = createServer({
+    const place = { ...call.options, option: "--port" };
+    const server = await listen(context, settings, keeper, tally, place, {
       receive: keeper.receive,
-      health: createHealth(keeper, now),
-      gauges: createGauges(keeper.database, settings.env, now),
-      families: () => [...tally.families(), ...allowanceFamilies(keeper.budget)],
-      request: tally.request,
-      ready: () => !signal.aborted,
-      now,
       log: (request) => log("request", request),
     });
-    const { host, port } = call.options;
-    const server = await listen((request) => app.fetch(request), { host, port, option: "--port" });
     const { url } = server;
     call.out.note(`sett serve is ready on ${url}; Plaid's webhooks go to ${url}/webhook`);
     log("ready", { url });

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "sett";
 import type { Context } from "./context.ts";
-import { Stop, wrong } from "./exits.ts";
+import { wrong } from "./exits.ts";
 import { hasPassword } from "./secret-words.ts";
 
 interface Setting {
@@ -178,7 +178,7 @@ export function plaidOf({ clientId, secret, env, plaidUrl }: Settings): Config {
 export const isPostgres = (database: string): boolean => /^postgres(ql)?:/.test(database);
 
 /** SQLite's file; null with PostgreSQL. */
-export const sqliteFile = ({ database }: Settings): string | null =>
+export const sqliteFile = ({ database }: Pick<Settings, "database">): string | null =>
   isPostgres(database)
     ? null
     : database.startsWith("sqlite:")
@@ -188,14 +188,11 @@ export const sqliteFile = ({ database }: Settings): string | null =>
 /** Where the escrow is. */
 export function escrowFolder({ folder, database }: Settings): string {
   if (folder !== null) return folder;
-  if (isPostgres(database))
-    throw wrong(
-      `${settingsTable.folder.env} must be set: with PostgreSQL the escrow needs a folder of its own, on a local disk ` +
-        `that survives a restart`,
-    );
-  return join(
-    database.startsWith("sqlite:") ? dirname(sqliteFile({ database } as Settings)!) : database,
-    "escrow",
+  const file = sqliteFile({ database });
+  if (file !== null) return join(dirname(file), "escrow");
+  throw wrong(
+    `${settingsTable.folder.env} must be set: with PostgreSQL the escrow needs a folder of its own, on a local disk ` +
+      `that survives a restart`,
   );
 }
 
@@ -285,6 +282,6 @@ export function readGiven({ cwd }: Context, option: string, path: string): strin
   try {
     return readFileSync(resolve(cwd, path), "utf8");
   } catch (thrown) {
-    throw new Stop("usage", `${option} must name a file that can be read: ${codeOf(thrown)}`);
+    throw wrong(`${option} must name a file that can be read: ${codeOf(thrown)}`);
   }
 }

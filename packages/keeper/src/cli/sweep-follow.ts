@@ -10,15 +10,8 @@ import type { Call } from "./command.ts";
 import type { Ending } from "./exits.ts";
 import type { Out } from "./out.ts";
 import { createProgress, plainEveryMs } from "./progress.ts";
-import {
-  adviceWords,
-  countsOf,
-  endingOf,
-  failuresOf,
-  findingWords,
-  stopWith,
-  titleOf,
-} from "./sweep-words.ts";
+import { stopOf } from "./sentences.ts";
+import { adviceWords, countsOf, endingOf, failuresOf, findingWords, titleOf } from "./sweep-words.ts";
 
 const lookMs = 500;
 /** Looking takes one part in so many of the time. */
@@ -32,40 +25,45 @@ interface Seen {
   readonly budget: Pick<Budget, "state">;
 }
 
-/** Waits, but not beyond a signal. */
-export const pause = (ms: number, signal: AbortSignal): Promise<unknown> =>
-  setTimeout(ms, undefined, { signal }).catch(() => {});
+/** What a look at the sweeps found: those that are going, or the end. */
+interface Look<End> {
+  readonly going?: readonly SweepStatus[];
+  readonly end?: End;
+}
+
+/** Looks until that finds an end, which it gives, or a signal comes. */
+export async function watch<End>(
+  { context: { now, signal }, out }: Following,
+  look: () => Promise<Look<End>>,
+): Promise<End | undefined> {
+  let recorded = now();
+  while (!signal.aborted) {
+    const begun = now();
+    const { going = [], end } = await look();
+    if (end !== undefined) return end;
+    if (going.length > 0 && now() - recorded >= plainEveryMs) {
+      recorded = now();
+      for (const sweep of going) await out.record({ event: "progress", sweep });
+    }
+    const ms = Math.max(lookMs, sparing * (now() - begun));
+    await setTimeout(ms, undefined, { signal }).catch(() => {});
+  }
+  return undefined;
+}
 
 /** Gives how it stands when it is over, or undefined when a signal came first. */
-export async function follow(
-  { context, out }: Following,
-  seen: Seen,
-  sweepId: number,
-): Promise<SweepStatus | undefined> {
-  const { now, signal } = context;
-  const progress = createProgress(context, out, "Items", null);
-  let recorded = now();
-  try {
-    while (!signal.aborted) {
-      const begun = now();
-      const read = await seen.sweeps.status(sweepId);
-      // A database that is away for a while comes back; the workers wait for it, too.
-      if (!read.ok && read.error.kind !== "database") throw stopWith(read.error);
-      if (read.ok) {
-        const status = read.value;
-        if (status.ended_at !== null) return status;
-        tell(seen, status, progress);
-        if (now() - recorded >= plainEveryMs) {
-          recorded = now();
-          await out.record({ event: "progress", sweep: status });
-        }
-      }
-      await pause(Math.max(lookMs, sparing * (now() - begun)), signal);
-    }
-    return undefined;
-  } finally {
-    progress.end();
-  }
+export function follow(call: Following, seen: Seen, sweepId: number): Promise<SweepStatus | undefined> {
+  const progress = createProgress(call.context, call.out, "Items", null);
+  return watch(call, async () => {
+    const read = await seen.sweeps.status(sweepId);
+    // A database that is away for a while comes back; the workers wait for it, too.
+    if (!read.ok && read.error.kind !== "database") throw stopOf(read.error);
+    if (!read.ok) return {};
+    const status = read.value;
+    if (status.ended_at !== null) return { end: status };
+    tell(seen, status, progress);
+    return { going: [status] };
+  });
 }
 
 /** One step of its progress. */

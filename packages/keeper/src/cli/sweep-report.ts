@@ -1,8 +1,6 @@
 // `sett sweep report`: the rows of a sweep, all or some of them, as CSV or JSON lines, to standard output or a file that
 // is there when it is whole.
 
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
 import type { Result } from "sett";
 import type { SweepFailure } from "../sweep/sweep.ts";
 import { reportCsv, reportJsonLines, type ReportRow } from "../sweep/report.ts";
@@ -10,12 +8,11 @@ import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { oneOf } from "./filters.ts";
 import { withBooks } from "./open.ts";
-import { written } from "./out.ts";
+import { newFile, writeOut } from "./output.ts";
 import { createProgress } from "./progress.ts";
-import { masked } from "./secret-words.ts";
+import { masked, secretsOf } from "./secret-words.ts";
 import { namedOrLatest } from "./sweep-shown.ts";
-import { stopWith } from "./sweep-words.ts";
-import { writeWhole } from "./whole-file.ts";
+import { orStop } from "./sentences.ts";
 
 export interface ReportOptions {
   readonly format?: "csv" | "jsonl";
@@ -43,21 +40,20 @@ const onlys: Readonly<Record<string, Only>> = {
 export async function writeReport(call: Call<ReportOptions>, given: number | undefined): Promise<Ending> {
   const { context, options, out } = call;
   const only = onlyOf(options.only);
-  const path = options.out === undefined ? undefined : resolve(context.cwd, options.out);
-  if (path !== undefined && existsSync(path))
-    throw wrong(`--out must name a file that is not there yet, and ${path} is`);
+  const path = options.out === undefined ? undefined : newFile(context, options.out);
   return withBooks(call, async (books) => {
     const id = await namedOrLatest(books, given);
-    const status = await books.sweeps.status(id);
-    if (!status.ok) throw stopWith(status.error);
-    const isWebhook = status.value.operation === "webhook";
-    const progress = createProgress(context, out, "Items", status.value.total);
+    const { operation, total } = orStop(await books.sweeps.status(id));
+    const isWebhook = operation === "webhook";
+    // A terminal that shows the rows shows nothing between them.
+    const isShown = path === undefined && context.stdout.isTTY === true;
+    const progress = isShown ? undefined : createProgress(context, out, "Items", total);
     let rows = 0;
     const some = async function* () {
       for await (const row of books.sweeps.report(id)) {
         if (context.signal.aborted)
           throw new Stop("interrupted", "stopped; what was written is no whole report");
-        if (row.ok) progress.at(row.value.position + 1);
+        if (row.ok) progress?.at(row.value.position + 1);
         if (row.ok && !only(row.value, isWebhook)) continue;
         rows++;
         yield row;
@@ -65,8 +61,7 @@ export async function writeReport(call: Call<ReportOptions>, given: number | und
     };
     const json = options.format === "jsonl" || (options.format === undefined && out.json);
     const text = textOf(call, json ? reportJsonLines(some()) : reportCsv(some()));
-    await (path === undefined ? toStdout(call, text) : writeWhole(path, text));
-    progress.end();
+    await writeOut(context, path, text);
     if (path !== undefined)
       out.note(
         `${rows === 1 ? "1 row" : `${rows} rows`} of sweep ${id} ${rows === 1 ? "is" : "are"} in ${path}`,
@@ -79,7 +74,7 @@ function onlyOf(given: string | undefined): Only {
   if (given === undefined) return () => true;
   const chosen = given.split(",").map((name) => {
     const only = Object.hasOwn(onlys, name.trim()) ? onlys[name.trim()] : undefined;
-    if (!only) throw wrong(`--only: ${oneOf(Object.keys(onlys))}`);
+    if (!only) throw wrong(`--only ${oneOf(Object.keys(onlys))}`);
     return only;
   });
   return (row, isWebhook) => chosen.some((only) => only(row, isWebhook));
@@ -89,15 +84,5 @@ async function* textOf(
   { context: { env } }: Call<ReportOptions>,
   pieces: AsyncIterable<Result<string, SweepFailure>>,
 ): AsyncGenerator<string> {
-  for await (const piece of pieces) {
-    if (!piece.ok) throw stopWith(piece.error);
-    yield masked(piece.value, [env["PLAID_SECRET"] ?? ""]);
-  }
-}
-
-async function toStdout(
-  { context: { stdout } }: Call<ReportOptions>,
-  text: AsyncIterable<string>,
-): Promise<void> {
-  for await (const piece of text) if (!(await written(stdout, piece))) return;
+  for await (const piece of pieces) yield masked(orStop(piece), secretsOf(env));
 }

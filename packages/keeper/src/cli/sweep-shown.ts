@@ -9,12 +9,12 @@ import { readAllowance, usedPercent } from "./allowances.ts";
 import type { Call } from "./command.ts";
 import { Stop, wrong, type Ending } from "./exits.ts";
 import { withBooks } from "./open.ts";
-import { databaseSaid } from "./sentences.ts";
+import { databaseSaid, orStop, readOrStop } from "./sentences.ts";
 import { settingsTable, type Settings } from "./settings.ts";
-import { moments, span } from "./spans.ts";
+import { moment, moments, span } from "./spans.ts";
 import { follow, tellCounts, tellEnd } from "./sweep-follow.ts";
-import { countsOf, stopWith, titleOf } from "./sweep-words.ts";
-import { writeTable, type Column } from "./table.ts";
+import { countsOf, titleOf } from "./sweep-words.ts";
+import { writeFacts, writeTable, type Column } from "./table.ts";
 
 export interface BudgetOptions {
   /** `default`: what holds without. */
@@ -25,11 +25,10 @@ export interface BudgetOptions {
 export const list = (call: Call<{ readonly limit: number }>): Promise<Ending> =>
   withBooks(call, async ({ sweeps }) => {
     const { out, options } = call;
-    const found = await sweeps.list({ limit: options.limit });
-    if (!found.ok) throw stopWith(found.error);
-    for (const sweep of found.value) await out.record(sweep);
-    await writeTable(out, sweepColumns, found.value);
-    if (found.value.length === 0) out.note("no sweeps yet");
+    const found = orStop(await sweeps.list({ limit: options.limit }));
+    for (const sweep of found) await out.record(sweep);
+    await writeTable(out, sweepColumns, found);
+    if (found.length === 0) out.note("no sweeps yet");
     return "done";
   });
 
@@ -50,9 +49,7 @@ export async function namedOrLatest(
   given: number | undefined,
 ): Promise<number> {
   if (given !== undefined) return given;
-  const found = await sweeps.list({ limit: 1 });
-  if (!found.ok) throw stopWith(found.error);
-  const [latest] = found.value;
+  const [latest] = orStop(await sweeps.list({ limit: 1 }));
   if (!latest) throw new Stop("unknown", "there are no sweeps yet");
   return latest.sweep_id;
 }
@@ -65,12 +62,11 @@ export const status = (call: Call<{ readonly watch?: true }>, given: number | un
       const over = await follow(call, books, id);
       return over ? tellEnd(call, over) : "interrupted";
     }
-    const read = await books.sweeps.status(id);
-    if (!read.ok) throw stopWith(read.error);
-    const path = read.value.ended_at === null ? pathOf[read.value.operation] : undefined;
+    const sweep = orStop(await books.sweeps.status(id));
+    const path = sweep.ended_at === null ? pathOf[sweep.operation] : undefined;
     const allowance = path === undefined ? null : await readAllowance(books.budget, path);
-    await out.record({ ...read.value, allowance });
-    await tell(call, read.value, allowance, context.now());
+    await out.record({ ...sweep, allowance });
+    await tell(call, sweep, allowance, context.now());
     return "done";
   });
 
@@ -88,20 +84,17 @@ async function tell(
   const selected = Object.entries(sweep.selection).map(
     ([name, value]) => `${name} ${name === "tokenBefore" ? moments(value as number) : String(value)}`,
   );
-  const facts: readonly (readonly [string, string])[] = [
-    ["state", state],
-    ["Items", `${total}: ${countsOf(sweep)}`],
-    ["selected", `${selected.length === 0 ? "all" : selected.join(", ")}, by ${order}`],
-    ["submitted", `${moments(submitted_at)} (${span(now - submitted_at)} ago)`],
-    ...(ended_at === null ? [] : ([["ended", moments(ended_at)]] as const)),
-    ...(pace === "" ? [] : ([["pace", pace]] as const)),
-    ...(allowance === null || allowance.perMinute === null
-      ? []
-      : ([["allowance", allowanceText(allowance)]] as const)),
-    ...(note === null ? [] : ([["note", note]] as const)),
-  ];
   await out.line(out.paint("bold", titleOf(sweep)));
-  for (const [name, value] of facts) await out.line(`${out.paint("dim", name.padEnd(10))} ${value}`);
+  await writeFacts(out, {
+    state,
+    Items: `${total}: ${countsOf(sweep)}`,
+    selected: `${selected.length === 0 ? "all" : selected.join(", ")}, by ${order}`,
+    submitted: `${moments(submitted_at)} (${span(now - submitted_at)} ago)`,
+    ended: ended_at === null ? null : moment(ended_at),
+    pace: pace === "" ? null : pace,
+    allowance: allowance === null || allowance.perMinute === null ? null : allowanceText(allowance),
+    note,
+  });
   tellCounts(out, sweep);
 }
 
@@ -116,10 +109,9 @@ export const changeSweep = (
 ): Promise<Ending> =>
   withBooks(call, async ({ sweeps }) => {
     const { out } = call;
-    const changed = await sweeps[how](id);
-    if (!changed.ok) throw stopWith(changed.error);
-    await out.record(changed.value);
-    await out.line(`${titleOf(changed.value)} is ${changed.value.state}`);
+    const changed = orStop(await sweeps[how](id));
+    await out.record(changed);
+    await out.line(`${titleOf(changed)} is ${changed.state}`);
     if (how === "resume") out.note("workers do it: sett worker");
     return "done";
   });
@@ -162,11 +154,11 @@ async function refuseUnlessOne(
       .limit(2)
       .execute(),
   );
-  if (!read.ok) throw new Stop("failed", databaseSaid(read.error));
-  if (read.value.length === 1) return;
+  const clients = readOrStop(read).length;
+  if (clients === 1) return;
   throw wrong(
     `${settingsTable.clientId.env} must be set, to say whose allowance: ` +
-      (read.value.length === 0 ? `no call to ${path} is counted yet` : `several clients call ${path}`),
+      (clients === 0 ? `no call to ${path} is counted yet` : `several clients call ${path}`),
   );
 }
 
@@ -198,11 +190,6 @@ async function pathsOf({ database }: Pick<Books, "database">): Promise<readonly 
   const read = await database.read((sql) =>
     sql.selectFrom("budgets").select("path").distinct().orderBy("path").execute(),
   );
-  if (!read.ok) throw new Stop("failed", databaseSaid(read.error));
-  return [
-    ...new Set([
-      ...Object.values(pathOf).filter((path) => path !== undefined),
-      ...read.value.map(({ path }) => path),
-    ]),
-  ];
+  const called = Object.values(pathOf).filter((path) => path !== undefined);
+  return [...new Set([...called, ...readOrStop(read).map(({ path }) => path)])];
 }

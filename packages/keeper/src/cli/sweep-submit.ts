@@ -1,22 +1,24 @@
 // `sett sweep audit|webhook|rotate|remove|reencrypt|rollback`: says what would be done, asks where it cannot be undone
 // easily, submits it, and works on it in this process until it is over.
 
-import type { Result } from "sett";
 import type { SweepOperation } from "../database/schema.ts";
-import type { Keeper, KeeperOptions } from "../keeper.ts";
-import type { DryRun, Submitted, SweepFailure, SweepOptions, SweepOrder } from "../sweep/sweep.ts";
+import type { Keeper } from "../keeper.ts";
+import type { DryRun, Submitted, SweepOptions, SweepOrder, SweepStatus } from "../sweep/sweep.ts";
 import { confirm } from "./ask.ts";
 import type { Call } from "./command.ts";
-import { Stop, type Ending } from "./exits.ts";
+import { Stop, wrong, type Ending } from "./exits.ts";
 import { selectionOf, type Filters } from "./filters.ts";
 import { columns } from "./items.ts";
 import { withBooks, withKeeper } from "./open.ts";
-import { createProblems } from "./problems.ts";
+import { sayProblems } from "./problems.ts";
+import { orStop } from "./sentences.ts";
 import { span } from "./spans.ts";
 import { follow, tellEnd } from "./sweep-follow.ts";
-import { postEnd } from "./sweep-told.ts";
-import { inWords, someItems, stopWith, titleOf } from "./sweep-words.ts";
+import { inWords, someItems, titleOf } from "./sweep-words.ts";
 import { writeTable } from "./table.ts";
+
+/** So long whoever is told of the end may take. */
+const patienceMs = 10_000;
 
 /** What every submission may be told. */
 export interface Submitting extends Filters {
@@ -43,62 +45,51 @@ export async function submitSweep(
     ...own,
   };
   if (options.dryRun)
-    return withBooks(call, async ({ sweeps }) => {
-      const dry = await sweeps.dryRun(operation, sweep);
-      if (!dry.ok) throw stopWith(dry.error);
-      return tellDry(call, dry.value, own.webhook);
-    });
+    return withBooks(call, async ({ sweeps }) =>
+      tellDry(call, orStop(await sweeps.dryRun(operation, sweep)), own.webhook),
+    );
   return withSweeps(call, async (keeper) => {
-    const dry = await keeper.sweep(operation, { ...sweep, dryRun: true });
-    if (!dry.ok) throw stopWith(dry.error);
+    const dry = orStop(await keeper.sweep(operation, { ...sweep, dryRun: true }));
     // What is sealed beside the tokens is there without any Item.
-    if (dry.value.total === 0 && operation !== "reencrypt") return nothing(call);
-    const what = `${inWords(operation, someItems(dry.value.total), own.webhook)}${estimated(dry.value)}`;
+    if (dry.total === 0 && operation !== "reencrypt") {
+      call.out.note("no such Items; nothing was submitted");
+      return "done";
+    }
+    const what = `${inWords(operation, someItems(dry.total), own.webhook)}${estimated(dry)}`;
     if (operation === "audit" || operation === "reencrypt") call.out.note(what);
-    else await confirm(call, { yes: options.yes === true, what });
-    return workOn(call, keeper, await keeper.sweep(operation, sweep));
+    else await confirm(call, what);
+    return workOn(call, keeper, orStop(await keeper.sweep(operation, sweep)));
   });
 }
 
 /** Puts back what another sweep of webhooks has moved. */
 export async function rollBack(call: Call<Submitting>, sweepId: number): Promise<Ending> {
   return withSweeps(call, async (keeper) => {
-    const old = await keeper.sweeps.status(sweepId);
-    if (!old.ok) throw stopWith(old.error);
-    if (old.value.operation !== "webhook")
-      throw new Stop("usage", `${titleOf(old.value)} moved no webhooks: there is nothing to be put back`);
+    const old = orStop(await keeper.sweeps.status(sweepId));
+    const { operation, ended_at, begun_at, done, waiting } = old;
+    const nothing = `${titleOf(old)} moved no webhooks: there is nothing to put back`;
+    if (operation !== "webhook") throw wrong(nothing);
     // One that was cancelled with calls out may have moved some that are not counted yet.
-    const { ended_at, begun_at, done, waiting } = old.value;
-    if (ended_at !== null && done === 0 && (begun_at === null || waiting === 0)) return nothing(call);
-    const what = inWords("webhook", `up to ${someItems(done)}`);
-    await confirm(call, { yes: call.options.yes === true, what });
+    if (ended_at !== null && done === 0 && (begun_at === null || waiting === 0)) {
+      call.out.note(nothing);
+      return "done";
+    }
+    await confirm(call, inWords("webhook", `up to ${someItems(done)}`));
     const submitted = await keeper.sweeps.rollback(sweepId);
     if (!submitted.ok && submitted.error.kind === "wrong-state" && submitted.error.state === "cancelled")
-      throw new Stop("failed", `calls of ${titleOf(old.value)} are still out: try again in a moment`);
-    return workOn(call, keeper, submitted);
+      throw new Stop("failed", `calls of ${titleOf(old)} are still out: try again in a moment`);
+    return workOn(call, keeper, orStop(submitted));
   });
 }
 
-function nothing({ out }: Call<unknown>): Ending {
-  out.note("no such Items; nothing was submitted");
-  return "done";
-}
-
 /** A keeper that finishes what is left open, and says what goes wrong in the background. */
-function withSweeps(call: Call<unknown>, work: (keeper: Keeper) => Promise<Ending>): Promise<Ending> {
-  const { onProblem } = createProblems(call);
-  const more: Partial<KeeperOptions> = { recoverEveryMs: 30_000, onProblem };
-  return withKeeper(call, work, undefined, { more });
-}
+const withSweeps = (call: Call<Submitting>, work: (keeper: Keeper) => Promise<Ending>): Promise<Ending> => {
+  const { inFlight } = call.options;
+  return withKeeper(call, work, { inFlight, recoverEveryMs: 30_000, onProblem: sayProblems(call) });
+};
 
-async function workOn(
-  call: Call<Submitting>,
-  keeper: Keeper,
-  submitted: Result<Submitted, SweepFailure>,
-): Promise<Ending> {
+async function workOn(call: Call<Submitting>, keeper: Keeper, sweep: Submitted): Promise<Ending> {
   const { out, options } = call;
-  if (!submitted.ok) throw stopWith(submitted.error);
-  const sweep = submitted.value;
   const { sweep_id, again, state } = sweep;
   await out.record({ event: "submitted", sweep });
   out.note(
@@ -116,8 +107,7 @@ async function workOn(
       "failed",
       `it is paused: sett sweep resume ${sweep_id}, then sett worker or the same again`,
     );
-  const { onProblem } = createProblems(call);
-  const worker = keeper.sweeps.work({ inFlight: options.inFlight, onProblem });
+  const worker = keeper.sweeps.work({ inFlight: options.inFlight, onProblem: sayProblems(call) });
   let status;
   try {
     status = await follow(call, keeper, sweep_id);
@@ -134,6 +124,30 @@ async function workOn(
   const ending = await tellEnd(call, ended);
   if (options.onDoneUrl !== undefined) await postEnd(call, options.onDoneUrl, status);
   return ending;
+}
+
+/**
+ * Tells somebody's URL that a sweep is over: what `sett sweep status --json` says, posted once, with nothing secret in
+ * it. The sweep is over whether it arrives or not.
+ */
+async function postEnd({ out }: Pick<Call<unknown>, "out">, url: string, sweep: SweepStatus): Promise<void> {
+  // The URL itself may be a secret.
+  const { host } = new URL(url);
+  try {
+    const answer = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ event: "ended", sweep }),
+      redirect: "error",
+      signal: AbortSignal.timeout(patienceMs),
+    });
+    await answer.body?.cancel();
+    if (!answer.ok) out.note(`${host} was told that it is over, and answered ${answer.status}`);
+  } catch (thrown) {
+    const { name, cause } = thrown as Error;
+    const why = (Object(cause) as { code?: unknown }).code;
+    out.note(`${host} could not be told that it is over: ${typeof why === "string" ? why : name}`);
+  }
 }
 
 const estimated = ({ estimateMs }: DryRun): string =>

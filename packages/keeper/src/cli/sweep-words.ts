@@ -1,36 +1,9 @@
-// Sweeps in words: their failures, what came of them and what is to be done; as exhaustive as sentences.ts.
+// Sweeps in words: what is asked for, what came of it and what is to be done. Their failures are in sentences.ts.
 
 import type { SweepOperation } from "../database/schema.ts";
 import type { SweepAdvice } from "../sweep/fate.ts";
-import type { Finding, Sweep, SweepFailure, SweepStatus } from "../sweep/sweep.ts";
-import { Stop, type Ending } from "./exits.ts";
-import { sentence, type Sentence } from "./sentences.ts";
-
-export function sweepSaid(failure: SweepFailure): Sentence {
-  switch (failure.kind) {
-    case "unknown-sweep":
-      return {
-        ending: "unknown",
-        text: `there is no sweep ${failure.sweep_id} in this environment; \`sett sweep list\` shows those there are`,
-      };
-    case "wrong-state":
-      return {
-        ending: "failed",
-        text:
-          failure.state === "done" || failure.state === "cancelled"
-            ? `sweep ${failure.sweep_id} is over (${failure.state})`
-            : `sweep ${failure.sweep_id} is not over (${failure.state}): cancel it first, or wait`,
-      };
-    default:
-      return sentence(failure);
-  }
-}
-
-/** The end of a command with a failure. */
-export function stopWith(failure: SweepFailure): Stop {
-  const { ending, text } = sweepSaid(failure);
-  return new Stop(ending, text);
-}
+import type { Finding, Sweep, SweepStatus } from "../sweep/sweep.ts";
+import type { Ending } from "./exits.ts";
 
 /** `rotate the tokens of 12 Items`. */
 export function inWords(operation: SweepOperation, items: string, webhook?: string | null): string {

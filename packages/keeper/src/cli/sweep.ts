@@ -1,16 +1,18 @@
-// `sweep`: what its commands are called and what they are told. What they do is in sweep-submit.ts, sweep-shown.ts and
-// sweep-report.ts.
+// `sweep` and `worker`: what their commands are called and what they are told. What they do is in sweep-submit.ts,
+// sweep-shown.ts, sweep-report.ts and working.ts.
 
 import { InvalidArgumentError, Option, type Command } from "commander";
-import { noteField, reasonField, reasonOf, type Reason } from "./changes.ts";
+import { noteField, reasoned, reasonOf, type Reason } from "./changes.ts";
 import { isWebUrl } from "../lifecycle/texts.ts";
 import type { Call, Cli, Register } from "./command.ts";
 import { wrong } from "./exits.ts";
 import { filtered, isWhole, whole } from "./filters.ts";
+import { port } from "./serve.ts";
 import { spanOf } from "./spans.ts";
 import type { ReportOptions } from "./sweep-report.ts";
 import type { BudgetOptions } from "./sweep-shown.ts";
 import type { Submitting } from "./sweep-submit.ts";
+import type { WorkerCommand } from "./working.ts";
 
 // Loaded when they are needed.
 const submitting = () => import("./sweep-submit.ts");
@@ -24,6 +26,7 @@ export const register: Register = (cli) => {
   });
   registerOperations(sweep);
   registerOthers(sweep);
+  registerWorker(cli);
 };
 
 function registerOperations(sweep: Cli): void {
@@ -106,14 +109,7 @@ function registerOperations(sweep: Cli): void {
       examples: ["sett sweep remove --user u_42 --dry-run", "sett sweep remove --state revoked --yes"],
       looks: "with --dry-run",
     },
-    (command) =>
-      submitted(command)
-        .option("--reason-code <code>", "why, for Plaid's records", reasonField("reason_code"))
-        .option(
-          "--reason-note <text>",
-          "why, in at most 512 characters that name no person",
-          reasonField("reason_note"),
-        ),
+    (command) => reasoned(submitted(command)),
     async (call) => {
       const reason = reasonOf(call.options);
       return (await submitting()).submitSweep(
@@ -214,6 +210,32 @@ function registerOthers(sweep: Cli): void {
         .option("--set <number>", "calls a minute that are never exceeded; none, or default", perMinute)
         .option("--share <part>", "what is kept free for live calls, from 0 to below 1, or default", share),
     async (call) => (await shown()).budget(call),
+  );
+}
+
+function registerWorker(cli: Cli): void {
+  cli.add<WorkerCommand>(
+    {
+      name: "worker",
+      does: "works on the sweeps there are, until it is told to end; on PostgreSQL start as many as you like",
+      examples: [
+        "sett worker",
+        "sett worker --until-idle",
+        "sett worker --in-flight 128 --metrics-port 9464",
+      ],
+    },
+    (command) =>
+      command
+        .option("--in-flight <number>", "calls to Plaid at a time; 64 unless told", whole)
+        .option("--lease <span>", "how long a killed worker's shard waits for another; 30s unless told")
+        .option("--until-idle", "ends when no sweep has anything left to do")
+        .option(
+          "--metrics-port <number>",
+          "/metrics, /healthz and /readyz on that port; 0 for any free one",
+          port,
+        )
+        .option("--metrics-host <address>", "address for them", "127.0.0.1"),
+    async (call) => (await import("./working.ts")).workUntilTold(call),
   );
 }
 

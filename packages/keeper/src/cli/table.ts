@@ -1,4 +1,4 @@
-// Rows as a table that fits the terminal: columns give way from the widest on, what is cut shows it, and where that is not
+// Rows as a table that fits the terminal (and the facts of one thing as lines): columns give way from the widest on, what is cut shows it, and where that is not
 // enough, columns that are empty are left out, then those on the right. In a pipe rows are values with tabs between,
 // without a head, for `cut`, `awk` and `sett rotate -`.
 
@@ -55,6 +55,13 @@ export async function writeTable<Row>(
     });
     await out.line(line(cells));
   }
+}
+
+/** What is known of one thing, a line each; what is null is left out. */
+export async function writeFacts(out: Out, facts: Readonly<Record<string, string | null>>): Promise<void> {
+  const width = 1 + Math.max(...Object.keys(facts).map(({ length }) => length));
+  for (const [name, value] of Object.entries(facts))
+    if (value !== null) await out.line(`${out.paint("dim", name.padEnd(width))} ${value}`);
 }
 
 const total = (widths: readonly number[]) =>

@@ -5,7 +5,7 @@ import { errorCodes, type Attempt, type Result } from "sett";
 import type { Refusal } from "sett/webhook";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import type { Recovery } from "../lifecycle/recover.ts";
-import { Counter, type Family } from "./exposition.ts";
+import { Counter, gauge, type Family } from "./exposition.ts";
 
 export interface Tally {
   readonly attempt: (attempt: Attempt) => void;
@@ -40,12 +40,8 @@ export function createTally(now: () => number): Tally {
     request: (route, status) => requests.add({ route, status: String(status) }),
     families() {
       const recovery = last?.recovered.ok ? last.recovered.value : undefined;
-      const gauge = (name: string, help: string, value: number | undefined): Family => ({
-        name,
-        type: "gauge",
-        help,
-        samples: value === undefined ? [] : [{ value }],
-      });
+      const one = (name: string, help: string, value: number | undefined) =>
+        gauge(name, help, value === undefined ? [] : [{ value }]);
       return [
         attempts.family("sett_plaid_attempts_total", "Attempts of calls to Plaid, by endpoint and outcome."),
         seconds.family("sett_plaid_seconds_total", "Time that these took, by endpoint."),
@@ -55,23 +51,23 @@ export function createTally(now: () => number): Tally {
           "sett_recovered_total",
           "What recovery came to: tokens adopted, intents finished, bad endings.",
         ),
-        gauge(
+        one(
           "sett_recover_last_seconds",
           "When recovery last ended, in seconds since 1970.",
           last && last.at / 1_000,
         ),
-        gauge("sett_recover_ok", "Whether it came to its end.", last && Number(last.recovered.ok)),
-        gauge(
+        one("sett_recover_ok", "Whether it came to its end.", last && Number(last.recovered.ok)),
+        one(
           "sett_escrow_waiting",
           "Tokens that wait in the escrow, as of the last recovery.",
           recovery?.open.filter(({ kind }) => kind === "pending").length,
         ),
-        gauge(
+        one(
           "sett_escrow_damaged",
           "Places in the escrow that cannot be read, as of then.",
           recovery?.damage.length,
         ),
-        gauge(
+        one(
           "sett_process_start_seconds",
           "When this process began to serve, in seconds since 1970.",
           begun / 1_000,

@@ -4,26 +4,20 @@
 import type { Keeper } from "../keeper.ts";
 import type { Sweep, SweepStatus } from "../sweep/sweep.ts";
 import type { Worker } from "../sweep/worker.ts";
-import { allowanceFamilies, allowanceSaid } from "./allowances.ts";
+import { allowanceSaid } from "./allowances.ts";
 import type { Call } from "./command.ts";
 import { isUnread } from "./context.ts";
 import { wrong, type Ending } from "./exits.ts";
-import { createGauges } from "./gauges.ts";
-import { createHealth } from "./health.ts";
 import { listen, type Listening } from "./listening.ts";
 import { open, refuseUnlessThere } from "./open.ts";
-import { createProblems } from "./problems.ts";
-import { createProgress, plainEveryMs } from "./progress.ts";
-import { createServer } from "./server.ts";
-import { isPostgres, plaidOf, soundSettings, sqliteFile, type Settings } from "./settings.ts";
+import { sayProblems } from "./problems.ts";
+import { createProgress } from "./progress.ts";
+import { isPostgres, soundSettings, sqliteFile, type Settings } from "./settings.ts";
 import { spanOf } from "./spans.ts";
-import { pause } from "./sweep-follow.ts";
+import { watch } from "./sweep-follow.ts";
 import { countsOf, endingOf, failuresOf, titleOf } from "./sweep-words.ts";
-import { createTally, type Tally } from "./tally.ts";
+import { createTally } from "./tally.ts";
 
-const lookMs = 500;
-/** Looking takes one part in so many of the time. */
-const sparing = 20;
 /** It is renewed every second or so, and a process may be slow. */
 const shortestLeaseMs = 5_000;
 /** Sweeps that are looked at; no more are open at a time. */
@@ -44,16 +38,19 @@ export async function workUntilTold(call: Call<WorkerCommand>): Promise<Ending> 
   const leaseMs = options.lease === undefined ? undefined : spanOf("--lease", options.lease);
   if (leaseMs !== undefined && leaseMs < shortestLeaseMs) throw wrong("--lease must be 5s or more");
   const tally = createTally(context.now);
-  const { onProblem } = createProblems(call);
+  const onProblem = sayProblems(call);
   const keeper = await open(call, settings, {
-    plaid: { ...plaidOf(settings), onAttempt: tally.attempt },
+    onAttempt: tally.attempt,
+    inFlight: options.inFlight,
     recoverEveryMs: 30_000,
     onProblem,
     onRecovered: tally.recovered,
   });
   let metrics: Listening | undefined;
   try {
-    metrics = await metricsOf(call, keeper, settings, tally);
+    const { metricsHost: host, metricsPort: port } = options;
+    if (port !== undefined)
+      metrics = await listen(context, settings, keeper, tally, { host, port, option: "--metrics-port" });
     const worker = keeper.sweeps.work({ inFlight: options.inFlight, leaseMs, onProblem });
     const database = placeOf(settings);
     const metricsUrl = metrics && `${metrics.url}/metrics`;
@@ -87,58 +84,29 @@ function placeOf(settings: Settings): string {
   return `PostgreSQL ${host}${pathname}`;
 }
 
-async function metricsOf(
-  { context: { now, signal }, options }: Call<WorkerCommand>,
-  keeper: Keeper,
-  { env }: Settings,
-  tally: Tally,
-): Promise<Listening | undefined> {
-  const { metricsPort: port, metricsHost: host } = options;
-  if (port === undefined) return undefined;
-  const app = createServer({
-    health: createHealth(keeper, now),
-    gauges: createGauges(keeper.database, env, now),
-    families: () => [...tally.families(), ...allowanceFamilies(keeper.budget)],
-    request: tally.request,
-    ready: () => !signal.aborted,
-    now,
-    log: () => {},
-  });
-  return listen((request) => app.fetch(request), { host, port, option: "--metrics-port" });
-}
-
 /** Says how it goes, until there is a reason to end. */
 async function watchOver(call: Call<WorkerCommand>, keeper: Keeper, worker: Worker): Promise<Ending> {
   const { context, out, options } = call;
-  const { now, signal } = context;
   const progress = createProgress(context, out, "Items", null);
   const open = new Set<number>();
   let ending: Ending = "done";
-  let recorded = now();
-  while (!signal.aborted) {
-    const begun = now();
+  const idle = await watch(call, async () => {
     const seen = await look(keeper, open);
-    if (seen) {
-      for (const status of seen.over) {
-        out.note(`${titleOf(status)} is ${status.state}: ${countsOf(status)}`);
-        await out.record({ event: "ended", sweep: status });
-        if (endingOf(status) !== "done") ending = "some";
-      }
-      const { going } = seen;
-      if (going.length > 0) tell(keeper, going, progress);
-      else progress.end();
-      if (going.length > 0 && now() - recorded >= plainEveryMs) {
-        recorded = now();
-        for (const sweep of going) await out.record({ event: "progress", sweep });
-      }
-      if (options.untilIdle && going.length === 0 && worker.busy === 0) {
-        out.note("nothing is left to do");
-        return ending;
-      }
+    if (!seen) return {};
+    for (const status of seen.over) {
+      out.note(`${titleOf(status)} is ${status.state}: ${countsOf(status)}`);
+      await out.record({ event: "ended", sweep: status });
+      if (endingOf(status) !== "done") ending = "some";
     }
-    await pause(Math.max(lookMs, sparing * (now() - begun)), signal);
+    const { going } = seen;
+    if (going.length > 0) tell(keeper, going, progress);
+    else progress.end();
+    return options.untilIdle && going.length === 0 && worker.busy === 0 ? { end: ending } : { going };
+  });
+  if (idle !== undefined) {
+    out.note("nothing is left to do");
+    return idle;
   }
-  progress.end();
   return options.untilIdle ? "interrupted" : isUnread(context) ? "failed" : "done";
 }
 
