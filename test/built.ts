@@ -7,9 +7,9 @@ import { basename, join, resolve } from "node:path";
 import { bundle } from "./build.ts";
 import { root } from "./program.ts";
 
-/** Below node_modules, from where the packages that cannot be in a file are found. */
+/** Below node_modules, from where the packages that are not in the file are found: they cannot be, or it is larger than all the rest. */
 const folder = join(root, "node_modules/.cache/programs");
-const external = ["better-sqlite3", "pg-native"];
+const external = ["better-sqlite3", "pg-boss", "pg-native"];
 const mapMark = "//# sourceMappingURL=data:application/json;base64,";
 
 export interface Built {
@@ -34,6 +34,8 @@ export async function built(program: string): Promise<Built> {
     },
     sourcemap: "inline",
     sourcesContent: false,
+    minifySyntax: true,
+    minifyWhitespace: true,
   });
   const [code, map] = text.split(mapMark) as [string, string];
   await mkdir(folder, { recursive: true });

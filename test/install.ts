@@ -3,8 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { root, run } from "./program.ts";
 
 const limitMs = 10 * 60_000;
@@ -37,7 +36,8 @@ export async function installLocked(
 /** One process at a time for each folder. */
 async function inTurn(folder: string, work: () => Promise<void>): Promise<void> {
   const name = createHash("sha256").update(folder).digest("hex").slice(0, 8);
-  const turn = join(tmpdir(), `sett-installing-${name}`);
+  const turn = join(root, "node_modules/.cache", `installing-${name}`);
+  await mkdir(dirname(turn), { recursive: true });
   const end = Date.now() + limitMs;
   for (;;) {
     try {

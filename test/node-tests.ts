@@ -5,6 +5,7 @@ import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { run } from "node:test";
 import { inspect } from "node:util";
+import { folderInMemory } from "./memory.ts";
 import { root } from "./program.ts";
 
 /** What came of a step: how many of its tests passed and failed, and what is to be read if any failed. */
@@ -19,6 +20,9 @@ const limitMs = 90_000;
 
 // Each file, and each process that one starts to see it die, loads the same sources: what is compiled once is kept.
 process.env["NODE_COMPILE_CACHE"] ??= join(root, "node_modules/.cache/compiled");
+
+const temporary = process.env["TMPDIR"] ?? folderInMemory();
+if (temporary !== undefined) process.env["TMPDIR"] = temporary;
 
 /** The seconds that each file took when it was last run here. */
 const timesFile = join(root, "node_modules/.cache/test-times.json");
@@ -49,7 +53,7 @@ export async function runTests(files: readonly string[]): Promise<Outcome> {
 
   // node:test waits for ever for a file whose tests are done but which keeps a server or a timer.
   const running = new Set<string>();
-  const times = lastTimes();
+  const [before, times] = [lastTimes(), {} as Record<string, number>];
   const giveUp = new AbortController();
   const watch = setTimeout(() => {
     for (const file of running)
@@ -62,9 +66,9 @@ export async function runTests(files: readonly string[]): Promise<Outcome> {
     // What only waits runs beside what computes, and none is left to end alone. A file's own test has the name that is
     // given here; what it tells of its file is the whole path.
     files: files
-      .toSorted((one, other) => (times[other] ?? 0) - (times[one] ?? 0))
+      .toSorted((one, other) => (before[other] ?? 0) - (before[one] ?? 0))
       .map((file) => join(root, file)),
-    execArgv: ["--conditions=@sett/source"],
+    execArgv: ["--conditions=@sett/source", `--import=${join(root, "test/light-hooks.ts")}`],
     concurrency: 2,
     timeout: limitMs,
     signal: giveUp.signal,
@@ -97,7 +101,7 @@ export async function runTests(files: readonly string[]): Promise<Outcome> {
   for await (const _ of events);
   clearTimeout(watch);
   mkdirSync(dirname(timesFile), { recursive: true });
-  writeFileSync(timesFile, JSON.stringify(times, null, 2));
+  writeFileSync(timesFile, JSON.stringify({ ...lastTimes(), ...times }, null, 2));
 
   const output = [...failedFiles].map((file) => printed.get(file) ?? "").filter((text) => text.trim() !== "");
   return { passed, failed: failures.length + cancelled, details: [...failures, ...output].join("\n\n") };

@@ -6,7 +6,8 @@ import { writeSync } from "node:fs";
 import BetterSqlite from "better-sqlite3";
 import pg from "pg";
 import { configFor, open } from "./lifecycle-world.ts";
-import { fetchPost, type Post } from "sett";
+import { lightPost } from "./light-post.ts";
+import type { Post } from "sett";
 import { join } from "node:path";
 import { nodeFiles, type Files, type OpenFile } from "../src/escrow/files.ts";
 
@@ -68,7 +69,7 @@ const tokenPaths: Partial<Record<Order["what"], string>> = {
 
 const post: Post = async (url, body, headers, signal) => {
   const { pathname } = new URL(url);
-  const answer = await around(pathname, () => fetchPost(url, body, headers, signal));
+  const answer = await around(pathname, () => lightPost(url, body, headers, signal));
   if (order.first === "escrow" && order.drop === null && pathname === tokenPaths[order.what])
     await holdDatabase();
   if (pathname !== order.drop) return answer;

@@ -22,7 +22,7 @@ const paths = {
 } as const;
 type What = keyof typeof paths;
 
-const { places, copies, escrowFolder, copyFolder } = testPlaces("crash");
+const { places, copies, remove, escrowFolder, copyFolder } = testPlaces("crash");
 
 /** Runs the program. Gives the steps it came to, and whether it was killed at the last of them. */
 async function run(order: Order): Promise<{ readonly killed: boolean; readonly steps: readonly string[] }> {
@@ -90,6 +90,7 @@ async function crash(place: keyof typeof places, { what, drop, first, killAt, ki
     }
   } finally {
     await sandbox.close();
+    await remove[place](order.url);
   }
 }
 

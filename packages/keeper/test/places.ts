@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { startPostgres, type TestPostgres } from "../../../test/postgres/start.ts";
+import { openDatabase } from "../src/database/database.ts";
+import { value } from "./lifecycle-world.ts";
 
 /** To be called once, at the top of a test file; what it gives is there when the tests run. */
 export function testPlaces(name: string) {
@@ -24,16 +26,29 @@ export function testPlaces(name: string) {
     await cp(from, to, { recursive: true });
     return to;
   };
+  const copyDatabase = (url: string) => postgres.createDatabase(`${name}-${++made}`, url);
+  let empty: Promise<string> | undefined;
+  /** With the schema in it: to make that takes longer than all that most tests ask of their database. */
+  const withSchema = async () => {
+    const url = await postgres.createDatabase(`${name}-empty`);
+    await value(await openDatabase(url, { now: 0 })).close();
+    return url;
+  };
   return {
     /** A database that nobody has used: what `openKeeper` is told. */
     places: {
       SQLite: async () => join(folder, `data-${++made}`),
-      PostgreSQL: () => postgres.createDatabase(`${name}-${++made}`),
+      PostgreSQL: async () => copyDatabase(await (empty ??= withSchema())),
     },
     /** Another database with the same in it as one that nobody has open. */
     copies: {
       SQLite: copyFolder,
-      PostgreSQL: (url: string) => postgres.createDatabase(`${name}-${++made}`, url),
+      PostgreSQL: copyDatabase,
+    },
+    /** Removes a database of these, where a test makes hundreds. */
+    remove: {
+      SQLite: (url: string) => rm(url, { recursive: true }),
+      PostgreSQL: (url: string) => postgres.dropDatabase(url),
     },
     copyFolder,
     /** The name of a folder that nobody has used, to be made by whoever uses it. */

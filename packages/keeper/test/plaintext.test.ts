@@ -54,7 +54,13 @@ for (const place of ["SQLite", "PostgreSQL"] as const) {
       for (const end of ends.reverse()) await end();
     });
 
-    const searched = (): Found[] => [...left].flatMap(([name, bytes]) => search.in(name, bytes));
+    const seen = new Set<Buffer>();
+    /** In what has not been searched yet. */
+    const searched = (): Found[] => {
+      const unseen = [...left].filter(([, bytes]) => !seen.has(bytes));
+      for (const [, bytes] of unseen) seen.add(bytes);
+      return unseen.flatMap(([name, bytes]) => search.in(name, bytes));
+    };
 
     test("a process that dies of an exception shows none in its output, its report or its arguments", async () => {
       const reports = join(folder, place, "reports");
@@ -158,7 +164,8 @@ for (const place of ["SQLite", "PostgreSQL"] as const) {
       const [[name, token] = []] = [...(await life.secrets())];
       assert.ok(typeof token === "string");
       const planted = await plant(place, url, token);
-      const found = [...planted].flatMap(([file, bytes]) => search.in(file, bytes));
+      const changed = [...planted].filter(([file, bytes]) => !left.get(file)?.equals(bytes));
+      const found = changed.flatMap(([file, bytes]) => search.in(file, bytes));
       assert.deepEqual([...new Set(found.map(({ secret }) => secret))], [name]);
       assert.ok(found.some(({ as }) => as === "text") && found.some(({ as }) => as === "text, base64"));
     });
