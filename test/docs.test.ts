@@ -12,7 +12,7 @@ const run = promisify(execFile);
 const root = join(import.meta.dirname, "..");
 const folder = join(import.meta.dirname, ".docs");
 /** The longest that an example may take. One that serves for ever is a mistake. */
-const limitMs = 20_000;
+const limitMs = 60_000;
 
 interface Example {
   readonly name: string;

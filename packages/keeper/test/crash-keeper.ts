@@ -32,6 +32,9 @@ let steps = 0;
 let counting = order.what === "recover";
 const committed = Promise.withResolvers<void>();
 const escrowed = Promise.withResolvers<void>();
+/** The escrow's turn has come. */
+const writing = Promise.withResolvers<void>();
+const isPostgres = /^postgres/.test(order.url);
 
 function step(name: string): void {
   if (!counting) return;
@@ -41,17 +44,17 @@ function step(name: string): void {
   if (name.endsWith(": escrowed")) escrowed.resolve();
 }
 
-/** Nobody else can write, until the escrow has the answer. */
-async function holdDatabase(): Promise<void> {
-  if (/^postgres/.test(order.url)) {
+/** Nobody else can write until then. */
+async function holdDatabase(until: Promise<void>): Promise<void> {
+  if (isPostgres) {
     const client = new pg.Client({ connectionString: order.url });
     await client.connect();
     await client.query("begin; lock table sett.items in exclusive mode");
-    void escrowed.promise.then(() => client.end());
+    void until.then(() => client.end());
   } else {
     const database = new BetterSqlite(join(order.url, "sett.db"));
     database.exec("begin immediate");
-    void escrowed.promise.then(() => database.close());
+    void until.then(() => database.close());
   }
 }
 
@@ -70,8 +73,11 @@ const tokenPaths: Partial<Record<Order["what"], string>> = {
 const post: Post = async (url, body, headers, signal) => {
   const { pathname } = new URL(url);
   const answer = await around(pathname, () => lightPost(url, body, headers, signal));
-  if (order.first === "escrow" && order.drop === null && pathname === tokenPaths[order.what])
-    await holdDatabase();
+  if (order.drop === null && pathname === tokenPaths[order.what]) {
+    if (order.first === "escrow") await holdDatabase(escrowed.promise);
+    // So quick a commit is left to SQLite: that the escrow's turn never comes.
+    else if (isPostgres) await holdDatabase(writing.promise);
+  }
   if (pathname !== order.drop) return answer;
   throw new TypeError("fetch failed", { cause: Object.assign(new Error("reset"), { code: "ECONNRESET" }) });
 };
@@ -79,7 +85,10 @@ const post: Post = async (url, body, headers, signal) => {
 const watched = (file: OpenFile): OpenFile => ({
   write: async (bytes, position) => {
     const waits = counting && order.first === "database" && order.drop === null && order.what in tokenPaths;
-    if (waits) await committed.promise;
+    if (waits) {
+      writing.resolve();
+      await committed.promise;
+    }
     return around("write", () => file.write(bytes, position));
   },
   sync: () => around("sync", () => file.sync()),

@@ -26,19 +26,25 @@ export function testPlaces(name: string) {
     await cp(from, to, { recursive: true });
     return to;
   };
+  const newDatabase = async () => join(folder, `data-${++made}`);
   const copyDatabase = (url: string) => postgres.createDatabase(`${name}-${++made}`, url);
-  let empty: Promise<string> | undefined;
+  let prepared: Promise<string> | undefined;
   /** With the schema in it: to make that takes longer than all that most tests ask of their database. */
   const withSchema = async () => {
-    const url = await postgres.createDatabase(`${name}-empty`);
+    const url = await postgres.createDatabase(`${name}-prepared`);
     await value(await openDatabase(url, { now: 0 })).close();
     return url;
   };
   return {
     /** A database that nobody has used: what `openKeeper` is told. */
     places: {
-      SQLite: async () => join(folder, `data-${++made}`),
-      PostgreSQL: async () => copyDatabase(await (empty ??= withSchema())),
+      SQLite: newDatabase,
+      PostgreSQL: async () => copyDatabase(await (prepared ??= withSchema())),
+    },
+    /** The same, without the schema. */
+    bare: {
+      SQLite: newDatabase,
+      PostgreSQL: () => postgres.createDatabase(`${name}-${++made}`),
     },
     /** Another database with the same in it as one that nobody has open. */
     copies: {

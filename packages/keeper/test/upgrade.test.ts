@@ -14,7 +14,7 @@ import { openVault, type Place, type Vault } from "../src/vault/vault.ts";
 import { configFor, failure, open, publicToken, ringText, value } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
 
-const { places, escrowFolder } = testPlaces("upgrade");
+const { bare, escrowFolder } = testPlaces("upgrade");
 const environment = "sandbox";
 const now = Date.now();
 /** The schemas there have been, by how many steps they have. */
@@ -168,7 +168,7 @@ for (const place of ["SQLite", "PostgreSQL"] as const) {
     for (const schema of schemas) {
       test(`opens with schema ${schema.length}, with every row and every secret as it was`, async () => {
         const sandbox = await createSandbox();
-        const url = await places[place]();
+        const url = await bare[place]();
         const made = await firstVersion(url, sandbox);
         for (const [name, rows] of made.rows) assert.ok(rows.length > 0, `nothing was put into ${name}`);
         const database = value(await openDatabase(url, { now, migrations: schema }));
@@ -180,7 +180,7 @@ for (const place of ["SQLite", "PostgreSQL"] as const) {
 
     test("step by step, then in a keeper: what was left open is finished, and its Item works", async () => {
       const sandbox = await createSandbox();
-      const url = await places[place]();
+      const url = await bare[place]();
       const made = await firstVersion(url, sandbox);
       for (const schema of schemas) {
         const database = value(await openDatabase(url, { now, migrations: schema }));
@@ -201,7 +201,7 @@ for (const place of ["SQLite", "PostgreSQL"] as const) {
     });
 
     test("once it has gone on, each older program refuses it and says which schema it has", async () => {
-      const url = await places[place]();
+      const url = await bare[place]();
       await value(await openDatabase(url, { now })).close();
       for (const older of schemas.slice(0, -1)) {
         const refused = failure(await openDatabase(url, { now, migrations: older }));
