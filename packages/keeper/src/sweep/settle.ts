@@ -167,6 +167,18 @@ export async function settle(
   return err("committed" in written.error ? databaseFailed(written.error) : written.error);
 }
 
+const integer = <Value extends number | null>(values: readonly Value[]) => ({
+  kind: "integer" as const,
+  values,
+});
+const text = <Value extends string | null>(values: readonly Value[]) => ({ kind: "text" as const, values });
+
+/** Rows of a sweep by their whole key: with its number as a constant either database may go through all of it for each. */
+const keysOf = (sweepId: number, positions: readonly number[]) => ({
+  sweep_id: integer(positions.map(() => sweepId)),
+  position: integer(positions),
+});
+
 async function writeItems(
   { database, now }: Means,
   sql: Sql,
@@ -175,15 +187,14 @@ async function writeItems(
 ): Promise<void> {
   if (ended.length === 0) return;
   const at = now();
-  const integer = <Value extends number | null>(values: Value[]) => ({ kind: "integer" as const, values });
-  const text = <Value extends string | null>(values: Value[]) => ({ kind: "text" as const, values });
   await sql
     .updateTable("sweep_items")
     .from(
       database.differences.rows("came", {
-        // A constant would have SQLite go through the whole sweep.
-        sweep_id: integer(ended.map(() => sweep_id)),
-        position: integer(ended.map(({ entry }) => entry.position)),
+        ...keysOf(
+          sweep_id,
+          ended.map(({ entry }) => entry.position),
+        ),
         outcome: text(ended.map(({ outcome }) => outcome)),
         attempt: integer(ended.map(({ attempt }) => attempt)),
         due_at: integer(ended.map(({ due_at = 0 }) => due_at)),
@@ -213,16 +224,37 @@ export async function countAttempts(
   entries: readonly Entry[],
 ): Promise<void> {
   if (entries.length === 0) return;
-  const positions = entries.map(({ position }) => position);
+  const begun = keysOf(
+    held.shard.sweep_id,
+    entries.map(({ position }) => position),
+  );
   await sql
     .updateTable("sweep_items")
-    .set((row) => ({ attempt: row("attempt", "+", 1) }))
-    .where("sweep_id", "=", held.shard.sweep_id)
-    .where("position", "in", (row) =>
-      row
-        .selectFrom(database.differences.rows("begun", { at: { kind: "integer", values: positions } }))
-        .select("begun.at"),
-    )
+    .from(database.differences.rows("begun", begun))
+    .set((row) => ({ attempt: row("sweep_items.attempt", "+", 1) }))
+    .whereRef("sweep_items.sweep_id", "=", "begun.sweep_id")
+    .whereRef("sweep_items.position", "=", "begun.position")
+    .execute();
+}
+
+/** Writes down when Plaid acknowledged the webhook of these Items. */
+export async function writeAcknowledged(
+  { database }: Pick<Means, "database">,
+  sql: Sql,
+  sweepId: number,
+  heard: readonly { readonly position: number; readonly at: number }[],
+): Promise<void> {
+  if (heard.length === 0) return;
+  const keys = keysOf(
+    sweepId,
+    heard.map(({ position }) => position),
+  );
+  await sql
+    .updateTable("sweep_items")
+    .from(database.differences.rows("heard", { ...keys, at: integer(heard.map(({ at }) => at)) }))
+    .set((row) => ({ acknowledged_at: row.ref("heard.at") }))
+    .whereRef("sweep_items.sweep_id", "=", "heard.sweep_id")
+    .whereRef("sweep_items.position", "=", "heard.position")
     .execute();
 }
 

@@ -12,7 +12,7 @@ import { permitsOf, type Chunks, type Setbacks } from "./pace.ts";
 import { pass, type Ground, type Operation } from "./pool.ts";
 import { reencryptTheRest, reencryptTokens } from "./reencrypt.ts";
 import { findSweep, isActive, leaseOfShard, parametersOf } from "./rows.ts";
-import { closeShard, putBack, type Held } from "./settle.ts";
+import { closeShard, putBack, writeAcknowledged, type Held } from "./settle.ts";
 import { moveWebhooks } from "./webhook.ts";
 
 /** Where a shard is left. `none`: it is at its end, its sweep is not going, or somebody else has it. */
@@ -228,7 +228,7 @@ async function acknowledged(
     const open = raw<boolean>`sweep_items.sweep_id = ${sweep.sweep_id}
       and position >= ${shard.number * sweep.shard_size} and position < ${(shard.number + 1) * sweep.shard_size}
       and outcome = 'done' and acknowledged_at is null and ${target} is not null`;
-    const heard = sql
+    const heard = await sql
       .selectFrom("sweep_items")
       .innerJoin("events", "events.item_id", "sweep_items.item_id")
       .select((row) => ["sweep_items.position", row.fn.min("events.at").as("at")])
@@ -238,14 +238,9 @@ async function acknowledged(
       // In JSON a URL stands as it is.
       .where("events.detail", "like", '%"WEBHOOK_UPDATE_ACKNOWLEDGED"%')
       .where(raw<boolean>`replace(events.detail, '"' || ${target} || '"', '') <> events.detail`)
-      .groupBy("sweep_items.position");
-    await sql
-      .updateTable("sweep_items")
-      .from(heard.as("heard"))
-      .set((row) => ({ acknowledged_at: row.ref("heard.at") }))
-      .where("sweep_items.sweep_id", "=", sweep.sweep_id)
-      .whereRef("sweep_items.position", "=", "heard.position")
+      .groupBy("sweep_items.position")
       .execute();
+    await writeAcknowledged(means, sql, sweep.sweep_id, heard);
     const { n } = await sql
       .selectFrom("sweep_items")
       .select((row) => row.fn.countAll().as("n"))
