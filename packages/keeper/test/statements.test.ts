@@ -5,7 +5,8 @@ import { after, before, describe, test } from "node:test";
 import pg from "pg";
 import { sql as raw } from "kysely";
 import { claimLeases } from "../src/database/leases.ts";
-import { openDatabase } from "../src/database/database.ts";
+import { openDatabase, type Database } from "../src/database/database.ts";
+import { countAttempts, writeAcknowledged, type Entry, type Held } from "../src/sweep/settle.ts";
 import { value } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
 import { fleet, quick } from "./sweep-world.ts";
@@ -50,6 +51,51 @@ describe("prepared statements", () => {
       await database.close();
     }
   });
+});
+
+describe("rows of a sweep that the statistics know nothing of", () => {
+  type Call = (database: Database, positions: readonly number[]) => Promise<void>;
+  const held = { shard: { sweep_id: 2 } } as Held;
+  const calls: Record<string, Call> = {
+    "attempts are counted": (database, positions) =>
+      countAttempts(
+        { database },
+        database.sql,
+        held,
+        positions.map((position) => ({ position }) as Entry),
+      ),
+    "acknowledgements are written": (database, positions) =>
+      writeAcknowledged(
+        { database },
+        database.sql,
+        2,
+        positions.map((position) => ({ position, at: 1 })),
+      ),
+  };
+  for (const [name, call] of Object.entries(calls)) {
+    test(`${name} row by row, not by going through the sweep`, async () => {
+      const { database } = await single();
+      const { sql } = database;
+      const write = async (sweep: number) =>
+        void (await raw`insert into sweep_items (sweep_id, position, item_id, token_version, state)
+          select ${sweep}::bigint, n, 'item ' || n, 1, 'healthy' from generate_series(0, 49999) as n`.execute(
+          sql,
+        ));
+      await write(1);
+      await raw`analyze sweep_items`.execute(sql);
+      await write(2);
+      await raw`begin`.execute(sql);
+      await call(
+        database,
+        Array.from({ length: 250 }, (_, n) => 200 * n),
+      );
+      const read = await raw<{ rows: number }>`select (seq_tup_read + idx_tup_fetch)::int as rows
+        from pg_stat_xact_user_tables where relid = 'sweep_items'::regclass`.execute(sql);
+      await raw`rollback`.execute(sql);
+      await database.close();
+      assert.equal(read.rows[0]!.rows, 250);
+    });
+  }
 });
 
 describe("over a keeper's life", () => {
