@@ -8,6 +8,7 @@ import type { PruneOptions } from "../src/prune.ts";
 import { failure, value, violations } from "./lifecycle-world.ts";
 import { testPlaces } from "./places.ts";
 import { fleet, quick, reported, until, type Fleet } from "./sweep-world.ts";
+import { soon } from "./sweep-stage.ts";
 
 const { places, escrowFolder } = testPlaces("prune");
 const DAY = 24 * 3_600_000;
@@ -197,10 +198,7 @@ for (const [name, empty] of Object.entries(places)) {
       const last = (
         await after.database.sql.selectFrom("events").select("seq").orderBy("seq", "desc").execute()
       )[0]!.seq;
-      for (let tries = 0; (await stand()).get("quick") !== last || had.length < 4; tries++) {
-        assert.ok(tries < 2_000);
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      await soon(async () => (await stand()).get("quick") === last && had.length >= 4);
       const reached = (await stand()).get("slow")!;
       const webhooks = async () =>
         (
