@@ -2,8 +2,10 @@
 // fence: a worker that has lost its lease writes nothing.
 
 import { err, ok, type Result } from "sett";
+import { sql as raw } from "kysely";
 import type { Budget } from "../budget/budget.ts";
 import type { Sql } from "../database/connection.ts";
+import type { Column } from "../database/differences.ts";
 import { holdLease, releaseLease, type Lease } from "../database/leases.ts";
 import type { ItemState, SweepOutcome } from "../database/schema.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
@@ -173,36 +175,36 @@ const integer = <Value extends number | null>(values: readonly Value[]) => ({
 });
 const text = <Value extends string | null>(values: readonly Value[]) => ({ kind: "text" as const, values });
 
-/** Rows of a sweep by their whole key: with its number as a constant either database may go through all of it for each. */
-const keysOf = (sweepId: number, positions: readonly number[]) => ({
-  sweep_id: integer(positions.map(() => sweepId)),
-  position: integer(positions),
-});
-
-async function writeItems(
-  { database, now }: Means,
+/**
+ * Rows of a sweep that are to be changed, as `came` has them. By their whole key: with the sweep's number as a constant either
+ * database may go through all of it for each.
+ */
+const rowsAs = <More extends Record<string, Column<unknown>>>(
+  { database }: Pick<Means, "database">,
   sql: Sql,
-  sweep_id: number,
-  ended: readonly Ended[],
-): Promise<void> {
-  if (ended.length === 0) return;
-  const at = now();
-  await sql
+  sweepId: number,
+  positions: readonly number[],
+  more: More,
+) => {
+  const keys = { sweep_id: integer(positions.map(() => sweepId)), position: integer(positions) };
+  return sql
     .updateTable("sweep_items")
-    .from(
-      database.differences.rows("came", {
-        ...keysOf(
-          sweep_id,
-          ended.map(({ entry }) => entry.position),
-        ),
-        outcome: text(ended.map(({ outcome }) => outcome)),
-        attempt: integer(ended.map(({ attempt }) => attempt)),
-        due_at: integer(ended.map(({ due_at = 0 }) => due_at)),
-        result: text(ended.map(({ result }) => (result === undefined ? null : JSON.stringify(result)))),
-        request_id: text(ended.map(({ request_id = null }) => request_id)),
-        settled_at: integer(ended.map((one) => (isSettled(one) ? at : null))),
-      }),
-    )
+    .from(database.differences.rows("came", { ...more, ...keys }))
+    .where(raw<boolean>`sweep_items.sweep_id = came.sweep_id and sweep_items.position = came.position`);
+};
+
+async function writeItems(means: Means, sql: Sql, sweepId: number, ended: readonly Ended[]): Promise<void> {
+  if (ended.length === 0) return;
+  const at = means.now();
+  const positions = ended.map(({ entry }) => entry.position);
+  await rowsAs(means, sql, sweepId, positions, {
+    outcome: text(ended.map(({ outcome }) => outcome)),
+    attempt: integer(ended.map(({ attempt }) => attempt)),
+    due_at: integer(ended.map(({ due_at = 0 }) => due_at)),
+    result: text(ended.map(({ result }) => (result === undefined ? null : JSON.stringify(result)))),
+    request_id: text(ended.map(({ request_id = null }) => request_id)),
+    settled_at: integer(ended.map((one) => (isSettled(one) ? at : null))),
+  })
     .set((row) => ({
       outcome: row.ref("came.outcome"),
       attempt: row.ref("came.attempt"),
@@ -211,50 +213,34 @@ async function writeItems(
       request_id: row.ref("came.request_id"),
       settled_at: row.ref("came.settled_at"),
     }))
-    .whereRef("sweep_items.sweep_id", "=", "came.sweep_id")
-    .whereRef("sweep_items.position", "=", "came.position")
-    .execute();
-}
-
-/** Counts another attempt of these Items before anything is begun, so that after a crash ours are told from others' doing. */
-export async function countAttempts(
-  { database }: Pick<Means, "database">,
-  sql: Sql,
-  held: Held,
-  entries: readonly Entry[],
-): Promise<void> {
-  if (entries.length === 0) return;
-  const begun = keysOf(
-    held.shard.sweep_id,
-    entries.map(({ position }) => position),
-  );
-  await sql
-    .updateTable("sweep_items")
-    .from(database.differences.rows("begun", begun))
-    .set((row) => ({ attempt: row("sweep_items.attempt", "+", 1) }))
-    .whereRef("sweep_items.sweep_id", "=", "begun.sweep_id")
-    .whereRef("sweep_items.position", "=", "begun.position")
     .execute();
 }
 
 /** Writes down when Plaid acknowledged the webhook of these Items. */
 export async function writeAcknowledged(
-  { database }: Pick<Means, "database">,
+  means: Pick<Means, "database">,
   sql: Sql,
   sweepId: number,
   heard: readonly { readonly position: number; readonly at: number }[],
 ): Promise<void> {
   if (heard.length === 0) return;
-  const keys = keysOf(
-    sweepId,
-    heard.map(({ position }) => position),
-  );
-  await sql
-    .updateTable("sweep_items")
-    .from(database.differences.rows("heard", { ...keys, at: integer(heard.map(({ at }) => at)) }))
-    .set((row) => ({ acknowledged_at: row.ref("heard.at") }))
-    .whereRef("sweep_items.sweep_id", "=", "heard.sweep_id")
-    .whereRef("sweep_items.position", "=", "heard.position")
+  const positions = heard.map(({ position }) => position);
+  await rowsAs(means, sql, sweepId, positions, { at: integer(heard.map(({ at }) => at)) })
+    .set((row) => ({ acknowledged_at: row.ref("came.at") }))
+    .execute();
+}
+
+/** Counts another attempt of these Items before anything is begun, so that after a crash ours are told from others' doing. */
+export async function countAttempts(
+  means: Pick<Means, "database">,
+  sql: Sql,
+  held: Held,
+  entries: readonly Entry[],
+): Promise<void> {
+  if (entries.length === 0) return;
+  const positions = entries.map(({ position }) => position);
+  await rowsAs(means, sql, held.shard.sweep_id, positions, {})
+    .set((row) => ({ attempt: row("sweep_items.attempt", "+", 1) }))
     .execute();
 }
 
