@@ -1,14 +1,14 @@
 // An audit asks Plaid about each Item, takes the answer as the inbox takes one, and says what it found. What is done with a
 // token that is lent the keeper does not know; that nobody has borrowed one it does.
 
-import { err, Item, ok, type ItemGetResponse, type Result } from "sett";
+import { Item, ok, type ItemGetResponse, type Result } from "sett";
 import { sql as raw } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import { observe } from "../inbox/standing.ts";
 import type { Observation } from "../inbox/state.ts";
 import { saysDeadToken, type ForSupport, type KeeperFailure } from "../lifecycle/failure.ts";
 import { intentIsOpen, type ItemRow } from "../lifecycle/ledger.ts";
-import { databaseFailed, openText, type Means } from "../lifecycle/means.ts";
+import { openText, read, type Means } from "../lifecycle/means.ts";
 import { strandingsOf } from "../lifecycle/stranded.ts";
 import { countedSince } from "../lifecycle/usage.ts";
 import { asItWas, judge, mayCall, type One } from "./one-by-one.ts";
@@ -191,7 +191,7 @@ async function look(
   const { database } = means;
   const ids = { id: { kind: "text", values: entries.map(({ item_id }) => item_id) } } as const;
   const { rows } = database.differences;
-  const read = await database.read(async (sql: Sql) => {
+  const found = await read(means, async (sql) => {
     const items = sql
       .selectFrom(rows("wanted", ids))
       .innerJoin("items", "items.item_id", "wanted.id")
@@ -224,8 +224,8 @@ async function look(
       strandings,
     };
   });
-  if (!read.ok) return err(databaseFailed(read.error));
-  const { items, twins, strandings, applied_at } = read.value;
+  if (!found.ok) return found;
+  const { items, twins, strandings, applied_at } = found.value;
   return ok(
     new Map(
       items.map((row) => [

@@ -5,7 +5,7 @@
 import { err, ok, type Result } from "sett";
 import { sql as raw } from "kysely";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { databaseFailed, type Means } from "../lifecycle/means.ts";
+import { read, type Means } from "../lifecycle/means.ts";
 
 /** A shard to be worked on. */
 export interface Job {
@@ -133,12 +133,10 @@ const bossFailed = (error: unknown): KeeperFailure => ({
 });
 
 /** Shards that are due, of sweeps that are going, and that are nobody's. */
-async function due(
-  { database, environment, now }: Means,
-  limit: number,
-): Promise<Result<readonly Job[], KeeperFailure>> {
+async function due(means: Means, limit: number): Promise<Result<readonly Job[], KeeperFailure>> {
   const name = raw<string>`'sweep ' || shards.sweep_id || ' ' || shards.number`;
-  const found = await database.read(async (sql) => {
+  const { environment, now } = means;
+  const found = await read(means, async (sql) => {
     // First the sweeps, of which there are few: joined, SQLite would go through the shards of all that ever were.
     const going = await sql
       .selectFrom("sweeps")
@@ -165,6 +163,6 @@ async function due(
       .limit(limit)
       .execute();
   });
-  if (!found.ok) return err(databaseFailed(found.error));
+  if (!found.ok) return found;
   return ok(found.value.map((shard) => ({ ...shard, over: async () => {} })));
 }

@@ -3,7 +3,7 @@
 
 import { err, ok, type Result } from "sett";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { causeOf, databaseFailed, type Means } from "../lifecycle/means.ts";
+import { causeOf, databaseFailed, read, type Means } from "../lifecycle/means.ts";
 import type { Sql } from "../database/connection.ts";
 import type { Chunks, Permits } from "./pace.ts";
 import { failed, settle, type Ended, type Entry, type Held, type Patience } from "./settle.ts";
@@ -174,13 +174,13 @@ export async function pass<Ready>(
 }
 
 async function due(
-  { database, now }: Means,
+  means: Means,
   { shard, sweep }: Held,
   after: number,
   limit: number,
 ): Promise<Result<Entry[], KeeperFailure>> {
   const end = (shard.number + 1) * sweep.shard_size;
-  const read = await database.read((sql) =>
+  const found = await read(means, (sql) =>
     sql
       .selectFrom("sweep_items")
       .leftJoin("items", "items.item_id", "sweep_items.item_id")
@@ -191,14 +191,14 @@ async function due(
       .where("position", ">", after)
       .where("position", "<", end)
       .where("outcome", "in", ["waiting", "unfinished"])
-      .where("due_at", "<=", now())
+      .where("due_at", "<=", means.now())
       .orderBy("position")
       .limit(limit)
       .execute(),
   );
-  if (!read.ok) return err(databaseFailed(read.error));
+  if (!found.ok) return found;
   return ok(
-    read.value.map(
+    found.value.map(
       ({ is_state: state, is_version, is_webhook: webhook, institution_id, checked_at, ...row }) => ({
         ...row,
         now: state && { state, token_version: is_version ?? 0, webhook, institution_id, checked_at },

@@ -5,7 +5,7 @@ import type { Selectable } from "kysely";
 import type { Sql } from "../database/connection.ts";
 import type { ShardsTable, SweepItemsTable, SweepsTable } from "../database/schema.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { databaseFailed, openText, type Means, type Reading, type Writing } from "../lifecycle/means.ts";
+import { openText, read, type Means, type Reading, type Writing } from "../lifecycle/means.ts";
 import type { Selection } from "../lifecycle/selection.ts";
 import type { Sweep, SweepFailure, SweepOrder } from "./sweep.ts";
 
@@ -60,8 +60,8 @@ export const lockSweep = (means: Writing, sql: Sql, sweepId: number): Promise<Sw
   means.database.differences.lockRows(sweepById(means, sql, sweepId)).executeTakeFirst();
 
 export async function readSweep(means: Reading, sweepId: number): Promise<Result<SweepRow, SweepFailure>> {
-  const found = await means.database.read((sql) => findSweep(means, sql, sweepId));
-  if (!found.ok) return err(databaseFailed(found.error));
+  const found = await read(means, (sql) => findSweep(means, sql, sweepId));
+  if (!found.ok) return found;
   return found.value ? ok(found.value) : err({ kind: "unknown-sweep", sweep_id: sweepId });
 }
 

@@ -5,7 +5,7 @@ import { err, ok, type Result } from "sett";
 import { sql as raw } from "kysely";
 import { claimLease, holdLease, releaseLease, renewLease } from "../database/leases.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
-import { causeOf, databaseFailed, transact, type Means } from "../lifecycle/means.ts";
+import { causeOf, databaseFailed, read, transact, type Means } from "../lifecycle/means.ts";
 import { audit } from "./audit.ts";
 import { oneByOne } from "./one-by-one.ts";
 import { permitsOf, type Chunks, type Setbacks } from "./pace.ts";
@@ -172,7 +172,7 @@ function watch(means: Means, held: Held, leaseMs: number, stop: AbortController)
 /** After all that was due has been tried. */
 async function leave(means: Means, held: Held): Promise<Result<ShardEnd, KeeperFailure>> {
   const { sweep, shard } = held;
-  const left = await means.database.read((sql) =>
+  const left = await read(means, (sql) =>
     sql
       .selectFrom("sweep_items")
       .select((row) => row.fn.min("due_at").as("due_at"))
@@ -182,7 +182,7 @@ async function leave(means: Means, held: Held): Promise<Result<ShardEnd, KeeperF
       .where("outcome", "in", ["waiting", "unfinished"])
       .executeTakeFirst(),
   );
-  if (!left.ok) return err(databaseFailed(left.error));
+  if (!left.ok) return left;
   const dueAt = left.value?.due_at ?? null;
   if (dueAt !== null) {
     await putBack(means, held, Number(dueAt));

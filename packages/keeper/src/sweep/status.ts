@@ -5,7 +5,7 @@ import { err, ok, type Result } from "sett";
 import { integer } from "sett/kinds";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { refuseUnfit } from "../lifecycle/known.ts";
-import { databaseFailed, type Reading, type Writing } from "../lifecycle/means.ts";
+import { databaseFailed, read, type Reading, type Writing } from "../lifecycle/means.ts";
 import { findSweep, isOver, lockSweep, sweepOf, type SweepRow } from "./rows.ts";
 import { endSweep, findingPrefix } from "./settle.ts";
 import type { Outcome, Sweep, SweepFailure, SweepStatus } from "./sweep.ts";
@@ -23,7 +23,7 @@ export async function listSweeps(
 ): Promise<Result<readonly Sweep[], KeeperFailure>> {
   refuseUnfit("the options of a list", page, { "limit?": integer(1, Number.MAX_SAFE_INTEGER) });
   const { limit = 20 } = page;
-  const found = await means.database.read((sql) =>
+  const found = await read(means, (sql) =>
     sql
       .selectFrom("sweeps")
       .selectAll()
@@ -32,11 +32,11 @@ export async function listSweeps(
       .limit(limit)
       .execute(),
   );
-  return found.ok ? ok(found.value.map(sweepOf)) : err(databaseFailed(found.error));
+  return found.ok ? ok(found.value.map(sweepOf)) : found;
 }
 
 export async function statusOf(means: Reading, pace: Pace, sweepId: number): Outcome<SweepStatus> {
-  const found = await means.database.read(async (sql) => ({
+  const found = await read(means, async (sql) => ({
     sweep: await findSweep(means, sql, sweepId),
     shards: await sql
       .selectFrom("shards")
@@ -44,7 +44,7 @@ export async function statusOf(means: Reading, pace: Pace, sweepId: number): Out
       .where("sweep_id", "=", sweepId)
       .execute(),
   }));
-  if (!found.ok) return err(databaseFailed(found.error));
+  if (!found.ok) return found;
   const { sweep, shards } = found.value;
   if (!sweep) return err({ kind: "unknown-sweep", sweep_id: sweepId });
   const sum = (name: "done" | "skipped" | "failed" | "unacknowledged") =>

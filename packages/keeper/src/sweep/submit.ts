@@ -8,7 +8,7 @@ import { claimLeases } from "../database/leases.ts";
 import type { SweepOperation } from "../database/schema.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { addEvent, viewOf } from "../lifecycle/ledger.ts";
-import { databaseFailed, sealText, type Means, type Reading } from "../lifecycle/means.ts";
+import { databaseFailed, read, sealText, type Means, type Reading } from "../lifecycle/means.ts";
 import { selected, type Selection } from "../lifecycle/selection.ts";
 import { askedOf, orders, type Asked } from "./asked.ts";
 import { webhookToFreeze } from "./known-webhook.ts";
@@ -151,7 +151,7 @@ async function write<Failure extends SweepFailure>(
   if (!horizon.ok) return err(databaseFailed(horizon.error));
 
   for (let draw = 1; ; draw++) {
-    const known = await database.read(async (sql) => ({
+    const known = await read(means, async (sql) => ({
       open: await sql
         .selectFrom("sweeps")
         .selectAll()
@@ -160,7 +160,7 @@ async function write<Failure extends SweepFailure>(
         .executeTakeFirst(),
       last: await sql.selectFrom("sweeps").select("sweep_id").orderBy("sweep_id", "desc").executeTakeFirst(),
     }));
-    if (!known.ok) return err(databaseFailed(known.error));
+    if (!known.ok) return known;
     if (known.value.open) return ok({ ...sweepOf(known.value.open), again: true });
     const sweep_id = (known.value.last?.sweep_id ?? 0) + 1;
     const detail = await sealText(means, text, placeOf(sweep_id));

@@ -9,7 +9,7 @@ import { claimLeases, leaseOfItem, releaseLeases, renewLease, type Lease } from 
 import { sweeperOf } from "../lifecycle/arrival.ts";
 import type { KeeperFailure } from "../lifecycle/failure.ts";
 import { intentIsOpen } from "../lifecycle/ledger.ts";
-import { databaseFailed, openText, transact, type Means } from "../lifecycle/means.ts";
+import { openText, read, transact, type Means } from "../lifecycle/means.ts";
 import { asItWas, judge, mayCall, oneByOne, targetOf, verdict, type One } from "./one-by-one.ts";
 import type { Ground, Operation } from "./pool.ts";
 import { countAttempts, failed, done, type Ended, type Entry, type Held } from "./settle.ts";
@@ -33,8 +33,8 @@ export function moveWebhooks(ground: Ground): Operation<One | Leased> {
   /** The lease must outlive the call; one that has grown old while the permit was waited for is renewed. */
   const outlives = async (lease: Lease, itemId: string): Promise<Result<undefined, KeeperFailure>> => {
     if (means.now() + (means.plaid.timeoutMs ?? 30_000) <= lease.untilMs) return ok(undefined);
-    const renewed = await means.database.read((sql) => renewLease(sql, lease, means.now(), means.leaseMs));
-    if (!renewed.ok) return err(databaseFailed(renewed.error));
+    const renewed = await read(means, (sql) => renewLease(sql, lease, means.now(), means.leaseMs));
+    if (!renewed.ok) return renewed;
     // Somebody else was at it since.
     return renewed.value ? ok(undefined) : err({ kind: "busy", item_id: itemId });
   };
